@@ -1,0 +1,1 @@
+"""Triage, investigation and response agents."""

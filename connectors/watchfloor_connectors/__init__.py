@@ -1,0 +1,1 @@
+"""Alert sources and action targets, one module each."""

@@ -1,0 +1,73 @@
+"""MITRE ATT&CK (Enterprise) ids out of what vendors write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+TACTICS: Final = {
+    "reconnaissance": "TA0043",
+    "resourcedevelopment": "TA0042",
+    "initialaccess": "TA0001",
+    "execution": "TA0002",
+    "persistence": "TA0003",
+    "privilegeescalation": "TA0004",
+    "defenseevasion": "TA0005",
+    "credentialaccess": "TA0006",
+    "discovery": "TA0007",
+    "lateralmovement": "TA0008",
+    "collection": "TA0009",
+    "commandandcontrol": "TA0011",
+    "exfiltration": "TA0010",
+    "impact": "TA0040",
+}
+"""Tactic id by name, letters only: vendors write ``Initial Access``, ``InitialAccess``, ``initial-access``."""
+
+_ALIASES: Final = {
+    "commandcontrol": "TA0011",
+    "candc": "TA0011",
+    "c2": "TA0011",
+    "defenceevasion": "TA0005",
+    # Hayabusa's short forms.
+    "recon": "TA0043",
+    "resdev": "TA0042",
+    "initaccess": "TA0001",
+    "exec": "TA0002",
+    "persis": "TA0003",
+    "privesc": "TA0004",
+    "evas": "TA0005",
+    "credaccess": "TA0006",
+    "disc": "TA0007",
+    "latmov": "TA0008",
+    "collect": "TA0009",
+    "exfil": "TA0010",
+}
+_TACTIC_ID: Final = re.compile(r"TA\d{4}", re.ASCII | re.IGNORECASE)
+_TECHNIQUE_ID: Final = re.compile(r"(?<![A-Za-z0-9])T\d{4}(?:\.\d{3})?(?!\d)", re.ASCII | re.IGNORECASE)
+_NO_LETTERS: Final = re.compile(r"[^a-z0-9]")
+
+
+def tactic_ids(*names: str) -> tuple[str, ...]:
+    """Ids of the tactics that the texts name or hold, each once; other texts name none."""
+    found: dict[str, None] = {}
+    for name in names:
+        ids = _TACTIC_ID.findall(name)
+        if not ids:
+            key = _NO_LETTERS.sub("", name.lower().removeprefix("attack."))
+            ids = [id_ for id_ in (TACTICS.get(key) or _ALIASES.get(key),) if id_]
+        found.update((id_.upper(), None) for id_ in ids)
+    return tuple(found)
+
+
+def technique_ids(*texts: str) -> tuple[str, ...]:
+    """Every technique id in the texts (``T1110``, ``attack.t1110.001``), each once."""
+    found: dict[str, None] = {}
+    for text in texts:
+        found.update((id_.upper(), None) for id_ in _TECHNIQUE_ID.findall(text))
+    return tuple(found)
+
+
+def split_names(texts: Iterable[str]) -> list[str]:
+    """The parts of comma- or semicolon-separated lists."""
+    return [part.strip() for text in texts for part in re.split(r"[,;]", text) if part.strip()]

@@ -1,0 +1,1 @@
+"""Domain values, ports, settings, store, ledger and telemetry: what every other package stands on."""

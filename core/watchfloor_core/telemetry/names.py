@@ -1,0 +1,139 @@
+"""Every span, event and attribute name that Watchfloor writes. They are wire format: a golden list guards them.
+
+``gen_ai.*`` are OpenTelemetry's semantic conventions for generative AI, ``http.*`` and ``error.type`` its general ones;
+ours begin with ``watchfloor.``.
+
+The attributes are an allow-list as well. A name is listed only where its values are written by Watchfloor, its
+configuration or an authenticated person: ids, digests, counts, levels, verdicts. Text that an attacker can author
+(command lines, URLs, file names, prompts, completions, tool arguments) has no name here and so never leaves in a span.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class SpanName(StrEnum):
+    """Names of spans: few, and never built from data."""
+
+    # Decisions, each of the same id as its ledger entry.
+    INGEST_BATCH = "watchfloor.ingest_batch"
+    CORRELATE = "watchfloor.correlate"
+    VERDICT = "watchfloor.verdict"
+    RULING = "watchfloor.ruling"
+    CLOSURE = "watchfloor.closure"
+    ESCALATION = "watchfloor.escalation"
+    QUEUE = "watchfloor.queue"
+    HUMAN_VERDICT = "watchfloor.human_verdict"
+    REOPEN = "watchfloor.reopen"
+    SHADOW_SEAL = "watchfloor.shadow_seal"
+    SHADOW_REVEAL = "watchfloor.shadow_reveal"
+    MERGE = "watchfloor.merge"
+    SPLIT = "watchfloor.split"
+    DEDUP_UNDO = "watchfloor.dedup_undo"
+
+    # Operations.
+    REQUEST = "watchfloor.request"
+    """One request to the API."""
+    ADVANCE = "watchfloor.advance"
+    """One round of correlation."""
+    ASSESS = "watchfloor.assess"
+    """A triage engine at work on one incident."""
+    RELAY = "watchfloor.relay"
+    """A batch of the outbox on its way to Temporal."""
+    RETENTION = "watchfloor.retention"
+
+
+class SpanEvent(StrEnum):
+    """Names of events on spans."""
+
+    EVALUATION_RESULT = "gen_ai.evaluation.result"
+
+
+class SpanAttribute(StrEnum):
+    """Names of attributes on spans and events."""
+
+    TENANT = "watchfloor.tenant"
+    PRINCIPAL = "watchfloor.principal"
+    """Who was authenticated."""
+
+    LEDGER_CHAIN = "watchfloor.ledger.chain"
+    LEDGER_SEQ = "watchfloor.ledger.seq"
+    DECISION_KIND = "watchfloor.decision.kind"
+
+    SOURCE_ID = "watchfloor.source.id"
+    CONNECTOR_NAME = "watchfloor.connector.name"
+    CONNECTOR_VERSION = "watchfloor.connector.version"
+    BATCH_ID = "watchfloor.batch.id"
+    RECORDS = "watchfloor.records"
+    ALERTS = "watchfloor.alerts"
+    DUPLICATES = "watchfloor.duplicates"
+    IGNORED = "watchfloor.ignored"
+    DEAD_LETTERS = "watchfloor.dead_letters"
+
+    TICK = "watchfloor.tick"
+    TICKS = "watchfloor.ticks"
+    OBSERVATIONS = "watchfloor.observations"
+    INCIDENTS = "watchfloor.incidents"
+    WAITING = "watchfloor.waiting"
+
+    INCIDENT_ID = "watchfloor.incident.id"
+    INCIDENT_OTHER_ID = "watchfloor.incident.other_id"
+    """The other incident of a merge or split."""
+    INCIDENT_REVISION = "watchfloor.incident.revision"
+    INCIDENT_KIND = "watchfloor.incident.kind"
+    INCIDENT_STATUS = "watchfloor.incident.status"
+    INCIDENT_SEVERITY = "watchfloor.incident.severity"
+    INCIDENT_FAMILY = "watchfloor.incident.family"
+    """Alert family, as the autonomy matrix names it."""
+    ASSET_TIER = "watchfloor.asset.tier"
+
+    VERDICT = "watchfloor.verdict"
+    PROBABILITY = "watchfloor.probability"
+    CERTAINTY = "watchfloor.certainty"
+    REASON_CODES = "watchfloor.reason.codes"
+    ENGINE_NAME = "watchfloor.engine.name"
+    ENGINE_VERSION = "watchfloor.engine.version"
+
+    FUNCTION = "watchfloor.function"
+    ACTION_CLASS = "watchfloor.action.class"
+    AUTONOMY_LEVEL = "watchfloor.autonomy.level"
+    """The effective level of a ruling."""
+    AUTONOMY_CONFIGURED = "watchfloor.autonomy.configured"
+    RULING = "watchfloor.ruling"
+    """allow, ask or deny."""
+    RULING_CODES = "watchfloor.ruling.codes"
+    POLICY_DIGEST = "watchfloor.policy.digest"
+    CLOSED_BY = "watchfloor.closed_by"
+
+    WORKFLOW_ID = "watchfloor.workflow.id"
+    WORKFLOW_RUN_ID = "watchfloor.workflow.run_id"
+
+    GEN_AI_OPERATION_NAME = "gen_ai.operation.name"
+    GEN_AI_AGENT_NAME = "gen_ai.agent.name"
+    GEN_AI_AGENT_VERSION = "gen_ai.agent.version"
+    GEN_AI_PROVIDER_NAME = "gen_ai.provider.name"
+    GEN_AI_REQUEST_MODEL = "gen_ai.request.model"
+    GEN_AI_RESPONSE_MODEL = "gen_ai.response.model"
+    GEN_AI_USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
+    GEN_AI_USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+    GEN_AI_TOOL_NAME = "gen_ai.tool.name"
+    GEN_AI_EVALUATION_NAME = "gen_ai.evaluation.name"
+    GEN_AI_EVALUATION_SCORE_VALUE = "gen_ai.evaluation.score.value"
+    GEN_AI_EVALUATION_SCORE_LABEL = "gen_ai.evaluation.score.label"
+
+    ERROR_TYPE = "error.type"
+    """Class of the exception; never its message, which may quote the input."""
+    HTTP_REQUEST_METHOD = "http.request.method"
+    HTTP_ROUTE = "http.route"
+    """The route's template, never the path that was asked for."""
+    HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
+
+
+class Operation(StrEnum):
+    """Values of ``gen_ai.operation.name``."""
+
+    CHAT = "chat"
+    INVOKE_AGENT = "invoke_agent"
+    EXECUTE_TOOL = "execute_tool"
+    PLAN = "plan"

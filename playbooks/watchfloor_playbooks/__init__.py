@@ -1,0 +1,1 @@
+"""CACAO v2 playbooks."""

@@ -1,0 +1,1 @@
+"""API, console and command line: start, answer, read; no decisions."""

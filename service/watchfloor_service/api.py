@@ -1,0 +1,138 @@
+"""The HTTP API: alerts in, incidents out, and people's decisions to the workflows.
+
+Here it is only put together. Every route but ``/healthz`` and the signed webhooks names the scope that it needs; an
+application in which one does not is not built.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import anyio.to_thread
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from watchfloor_connectors.registry import Registry
+from watchfloor_core.errors import WatchfloorError
+from watchfloor_core.settings import Settings
+from watchfloor_core.store.engine import Store, open_store
+from watchfloor_core.telemetry.setup import configure_telemetry
+from watchfloor_service.api_parts import ApiParts
+from watchfloor_service.authentication import Authenticator, Requires
+from watchfloor_service.backpressure import Backpressure
+from watchfloor_service.bodies import BODIES_IN_MEMORY, BodyBudget
+from watchfloor_service.boundary import RequestBoundary
+from watchfloor_service.delivery import Deliveries
+from watchfloor_service.folder import FolderIntake
+from watchfloor_service.incident_desk import IncidentDesk, temporal_desk
+from watchfloor_service.operator_token import operator_token
+from watchfloor_service.problems import install_problem_handlers
+from watchfloor_service.routes import alerts, deadletters, health, incidents, webhooks
+from watchfloor_service.throttle import FailureThrottle
+from watchfloor_service.webhook_file import FILE as WEBHOOK_FILE
+from watchfloor_service.webhook_file import load_webhooks
+from watchfloor_service.webhooks import MAX_BODY_BYTES
+
+_LOG = logging.getLogger(__name__)
+
+WITH_TOKEN: Final = (alerts.router, incidents.router, deadletters.router, health.router)
+SELF_PROVING: Final = (webhooks.router,)
+"""Prove the sender by a signature over the body."""
+OPEN: Final = (health.open_router,)
+
+WORKERS: Final = min(4, (os.cpu_count() or 1) + 1)
+"""Threads that parse and write bodies. One more than processors: while one waits for the database, others parse."""
+READERS: Final = 10
+"""Threads for everything else; not more than the store has connections for."""
+
+
+def create_app(
+    settings: Settings, store: Store | None = None, *, registry: Registry | None = None, desk: IncidentDesk | None = None
+) -> FastAPI:
+    """The application over a migrated store; where none is given, over that of the settings, closed at shutdown.
+
+    Raises `ConfigurationError` where a connector, a mapping or ``webhooks.yaml`` is wrong, and what `open_store`
+    raises.
+    """
+    connectors = registry or Registry.load(settings)
+    hooks = load_webhooks(settings.data_dir / WEBHOOK_FILE, frozenset(connectors.names()))
+    used = store or open_store(settings.store_url)
+    workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="intake")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = READERS
+        _make_operator_token(used, settings)
+        with configure_telemetry(settings, used, "watchfloor-api"), _watching(used, settings, connectors):
+            yield
+        workers.shutdown()
+        if store is None:
+            used.close()
+
+    app = FastAPI(
+        title="Watchfloor",
+        lifespan=lifespan,
+        # The reference is in the documentation; a description for strangers is not served.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # Spans come from `RequestBoundary`, through the allow-list of what may stand in one.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+    )
+    app.state.parts = ApiParts(
+        store=used,
+        authenticator=Authenticator(used, FailureThrottle()),
+        backpressure=Backpressure(used, settings.max_pending_alerts),
+        deliveries=Deliveries(used, connectors, settings),
+        desk=desk or temporal_desk(settings),
+        webhooks=hooks,
+        max_request_bytes=settings.max_request_bytes,
+        bodies=BodyBudget(BODIES_IN_MEMORY * settings.max_request_bytes),
+        strangers_bodies=BodyBudget(BODIES_IN_MEMORY * MAX_BODY_BYTES),
+        workers=workers,
+    )
+    install_problem_handlers(app)
+    app.add_middleware(RequestBoundary)
+    _refuse_open_routes(WITH_TOKEN)
+    for router in (*WITH_TOKEN, *SELF_PROVING, *OPEN):
+        app.include_router(router)
+    return app
+
+
+def required_scope(route: APIRoute) -> Requires | None:
+    """What a route asks of its caller; None where it asks nothing."""
+    calls = (dependency.call for dependency in route.dependant.dependencies)
+    return next((call for call in calls if isinstance(call, Requires)), None)
+
+
+def _refuse_open_routes(routers: Iterable[APIRouter]) -> None:
+    for router in routers:
+        for route in router.routes:
+            if not isinstance(route, APIRoute) or required_scope(route) is None:
+                raise TypeError(f"route {route!r} names no scope; give its function a parameter with Requires(...)")
+
+
+@contextmanager
+def _watching(store: Store, settings: Settings, connectors: Registry) -> Iterator[None]:
+    """Takes the files of the watched folder in, where one is set."""
+    if settings.watch_folder is None:
+        yield
+        return
+    with FolderIntake(store, settings, connectors, settings.watch_folder).running():
+        yield
+
+
+def _make_operator_token(store: Store, settings: Settings) -> None:
+    """At first start, so that the command line and curl find it. Where there is no data directory, nobody needs it."""
+    if not settings.data_dir.is_dir():
+        return
+    try:
+        operator_token(store, settings.data_dir, settings.tenant)
+    except (WatchfloorError, OSError) as error:
+        _LOG.warning("no operator's token: %s", error)

@@ -1,0 +1,178 @@
+"""The command ``watchfloor``. Nothing here imports more than the sub-command that runs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+from watchfloor_core.errors import WatchfloorError
+from watchfloor_service.invocation import CURRENT, Invocation
+
+STARTED: Final = time.monotonic()
+"""When this command began, to say how long it took."""
+USAGE: Final = 2
+UNEXPECTED: Final = 70
+"""EX_SOFTWARE of sysexits.h."""
+
+GROUPS: Final = {
+    "incident": "List, show, decide, merge and split incidents.",
+    "alert": "Look at alerts: why one counts as a duplicate, and undo it.",
+    "deadletter": "List malformed records and drive them in again.",
+    "autonomy": "Show who decides what, and explain one incident's ruling.",
+    "ledger": "Verify and export the ledger.",
+    "token": "Make and revoke tokens for the API.",
+}
+"""Sub-commands in modules of their own, ``commands/<name>.py``, each imported only when it runs."""
+
+
+class LazyGroup(TyperGroup):
+    """Shows the groups of the table above, and imports the one that is called."""
+
+    def __init__(self, **attributes: Any) -> None:  # Any: handed through to Typer, which types them
+        super().__init__(**attributes)
+        for name, text in GROUPS.items():
+            self.add_command(TyperCommand(name, help=text))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # Any: Typer keeps the types of both to itself
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in GROUPS:
+            command = get_group(importlib.import_module(f"watchfloor_service.commands.{name}").app)
+            command.name = name
+        return name, command, rest
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Watchfloor: triage of security alerts with autonomy that is set, measured and earned.",
+)
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Where the store, Temporal's database, logs and keys are.", show_default=False),
+]
+
+
+@app.callback()
+def root(context: typer.Context, data_dir: DataDir = None) -> None:
+    """Keep what stands before the sub-command."""
+    _remember(context, data_dir)
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    data_dir: DataDir = None,
+    api_host: Annotated[str | None, typer.Option(help="Address on which the API listens.")] = None,
+    api_port: Annotated[int | None, typer.Option(help="Its port; 0 takes a free one.")] = None,
+    temporal_port: Annotated[
+        int | None, typer.Option(help="Port of the embedded Temporal; 0 takes a free one.")
+    ] = None,
+    autonomy: Annotated[Path | None, typer.Option(help="The autonomy matrix.", dir_okay=False)] = None,
+) -> None:
+    """Start Temporal, worker, correlator and API here, and keep them running until Ctrl-C."""
+    from watchfloor_service.invocation import current_settings
+    from watchfloor_service.up import keep_up
+
+    _remember(context, data_dir)
+    settings = current_settings(
+        api_host=api_host, api_port=api_port, temporal_port=temporal_port, autonomy_file=autonomy
+    )
+    keep_up(settings, started=STARTED)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="Alert files: CSV, NDJSON or JSON, also .gz and .zst.")],
+    out: Annotated[Path, typer.Option(help="Folder for alerts.csv and incidents.ndjson.")] = Path("out"),
+    tenant: Annotated[str | None, typer.Option(help="Where the alerts go; default: one of their own.")] = None,
+    connector: Annotated[str | None, typer.Option(help="The files' format, where it is not recognised.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="Mapping file that describes the format.")] = None,
+    inventory: Annotated[Path | None, typer.Option(help="Asset inventory with criticality tiers.")] = None,
+    autonomy: Annotated[Path | None, typer.Option(help="The autonomy matrix.")] = None,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="Print the result only.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Take alert files in, triage what is in them, and write the verdict on every record."""
+    from watchfloor_service.invocation import current_settings
+    from watchfloor_service.run import RunRequest, run_files
+
+    _remember(context, data_dir)
+    request = RunRequest(tuple(files), tenant=tenant, connector=connector, mapping=mapping, inventory=inventory)
+    raise typer.Exit(run_files(current_settings(autonomy_file=autonomy), request, out, is_quiet=no_progress))
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="End when the work is done; otherwise stay up.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Play the scenario that ships: two days of a small organisation, and one intrusion in them."""
+    from watchfloor_service.commands.demo import play
+    from watchfloor_service.invocation import current_settings
+
+    _remember(context, data_dir)
+    raise typer.Exit(play(current_settings(), is_once=once))
+
+
+@app.command()
+def doctor(context: typer.Context, data_dir: DataDir = None) -> None:
+    """Check this installation, and say what to do about what is wrong."""
+    from watchfloor_service.doctor import examine_and_print
+
+    _remember(context, data_dir)
+    raise typer.Exit(examine_and_print())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    typer.echo(f"watchfloor {installed('watchfloor')}")
+
+
+def main() -> None:
+    """Run the command line; every error ends as one message, none as a trace."""
+    try:
+        app()
+    except WatchfloorError as error:
+        print(f"watchfloor: {error}", file=sys.stderr)
+        sys.exit(USAGE)
+    except Exception as error:  # noqa: BLE001 - the process boundary: the trace goes to a file, a hint to the person
+        print(f"watchfloor: unexpected {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"The trace is in {_keep_trace()}; please report it.", file=sys.stderr)
+        sys.exit(UNEXPECTED)
+
+
+def _remember(context: typer.Context, data_dir: Path | None) -> None:
+    """``--data-dir`` may stand before or after the sub-command; the later one counts."""
+    if data_dir is not None or CURRENT.get(None) is None:
+        token = CURRENT.set(Invocation(data_dir))
+        context.call_on_close(lambda: CURRENT.reset(token))
+
+
+def _keep_trace() -> Path:
+    import tempfile
+    import traceback
+
+    descriptor, name = tempfile.mkstemp(prefix="watchfloor-", suffix=".log")
+    with open(descriptor, "w") as file:
+        file.write(traceback.format_exc())
+    return Path(name)
+
+
+if __name__ == "__main__":
+    main()

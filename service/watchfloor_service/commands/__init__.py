@@ -1,0 +1,1 @@
+"""The sub-commands of ``watchfloor``, one module a group."""

@@ -1,0 +1,156 @@
+"""``watchfloor demo``: the scenario that ships, through the whole stack, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from watchfloor_core.settings import Settings
+from watchfloor_core.store.engine import open_store
+from watchfloor_core.untrusted import escape_untrusted
+from watchfloor_service.demo.scenario import inventory_file, scenario_files
+from watchfloor_service.highlights import ClosingReason, WaitingIncident, closing_reasons, waiting_incidents
+from watchfloor_service.interruption import run_interruptibly
+from watchfloor_service.listening import LOOPBACK, why_not_free
+from watchfloor_service.pipeline import Outcome, check_fits, lasting_stack, open_sources, some_stack, work_off
+from watchfloor_service.plan import Plan, RunRequest, plan_run
+from watchfloor_service.progress import progress_for
+from watchfloor_service.run import DONE, INTERRUPTED, where_next
+from watchfloor_service.running import RunningStack
+from watchfloor_service.stack import embedded_stack
+from watchfloor_service.summary import Summary, summarise, summary_table
+from watchfloor_service.up import describe, tell
+
+TENANT: Final = "demo"
+TITLE_CHARACTERS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    summary: Summary
+    closed: list[ClosingReason]
+    waiting: list[WaitingIncident]
+
+
+def play(settings: Settings, *, is_once: bool) -> int:
+    """Play it and print the result; without ``is_once`` the stack stays up until a signal. The exit code."""
+    request = RunRequest(scenario_files(), tenant=TENANT, inventory=inventory_file())
+    plan = plan_run(settings, request)
+    has_told = run_interruptibly(_play(settings, plan, is_once=is_once))
+    if has_told is None:
+        if is_once:
+            print("Interrupted. Run the same command again to go on.", file=sys.stderr)
+            return INTERRUPTED
+        print("Stopped.")
+    return DONE
+
+
+async def _play(settings: Settings, plan: Plan, *, is_once: bool) -> bool:
+    progress = progress_for(sys.stderr, is_quiet=False)
+    async with _demo_stack(settings, plan, progress.note, is_once=is_once) as (stack, is_ours):
+        with progress:
+            outcome = await work_off(settings, plan, stack, progress)
+        await asyncio.to_thread(_tell_story, settings, plan, outcome)
+        if stack.api_url is not None:
+            print(describe(stack, settings))
+        if is_ours and not is_once:
+            print("Ctrl-C stops it.", flush=True)
+            await asyncio.Event().wait()
+    return True
+
+
+@asynccontextmanager
+async def _demo_stack(
+    settings: Settings, plan: Plan, note: Callable[[str], None], *, is_once: bool
+) -> AsyncIterator[tuple[RunningStack, bool]]:
+    """The stack, and whether it is this command's to keep up."""
+    if is_once:
+        async with some_stack(settings, "demo --once", plan, note) as stack:
+            yield stack, True
+        return
+    running = await lasting_stack(settings)
+    if running is not None:
+        check_fits(settings, running)
+        await asyncio.to_thread(open_sources, settings, plan)
+        yield running, False
+        return
+    async with embedded_stack(
+        _with_any_ports(settings), "demo", has_api=True, tell=tell, prepare=lambda: open_sources(settings, plan)
+    ) as stack:
+        yield stack, True
+
+
+def _with_any_ports(settings: Settings) -> Settings:
+    """A demonstration takes other ports where the usual ones are taken; the ones in use are printed."""
+    taken = {
+        name: 0
+        for name, host in {"api_port": settings.api_host, "temporal_port": LOOPBACK}.items()
+        if name not in settings.model_fields_set and why_not_free(host, getattr(settings, name)) is not None
+    }
+    return settings.model_copy(update=taken)
+
+
+def _tell_story(settings: Settings, plan: Plan, outcome: Outcome) -> None:
+    store = open_store(settings.store_url)
+    try:
+        with store.read() as connection:
+            story = _Story(
+                summarise(connection, plan.tenant),
+                closing_reasons(connection, plan.tenant),
+                waiting_incidents(connection, plan.tenant),
+            )
+    finally:
+        store.close()
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not outcome.alerts:
+        console.print("The scenario is already here from an earlier run; nothing was taken in twice.")
+    rate = outcome.alerts / outcome.seconds if outcome.alerts else None
+    console.print(summary_table(story.summary, title="What came in", seconds=outcome.seconds, rate=rate))
+    if story.closed:
+        console.print(_closed_table(story.closed))
+    console.print(_waiting_table(story.waiting) if story.waiting else "Nothing waits for a person.")
+    if story.waiting:
+        first = story.waiting[0].incident_id
+        console.print(f"look first: watchfloor incident show {first} --trace --tenant {plan.tenant}", soft_wrap=True)
+    for line in where_next(settings, plan.tenant, story.summary):
+        console.print(line, soft_wrap=True)
+
+
+def _closed_table(closed: list[ClosingReason]) -> Table:
+    table = Table(title="What the agent closed, by its strongest reason", title_justify="left", box=box.SIMPLE)
+    for header in ("incidents", "alerts"):
+        table.add_column(header, justify="right")
+    table.add_column("reason")
+    table.add_column("for example", overflow="fold")
+    for reason in closed:
+        table.add_row(f"{reason.incidents:,}", f"{reason.alerts:,}", reason.code, _shown(reason.example, 200))
+    return table
+
+
+def _waiting_table(waiting: list[WaitingIncident]) -> Table:
+    table = Table(title="What waits for a person", title_justify="left", box=box.SIMPLE)
+    table.add_column("incident", no_wrap=True)
+    table.add_column("status")
+    table.add_column("attack?", justify="right")
+    table.add_column("alerts", justify="right")
+    table.add_column("what", overflow="fold")
+    table.add_column("strongest reason", overflow="fold")
+    for one in waiting:
+        likely = "–" if one.probability is None else f"{one.probability:.0%}"
+        title = _shown(one.title, TITLE_CHARACTERS)
+        table.add_row(one.incident_id, one.status, likely, f"{one.alerts:,}", title, _shown(one.reason, 200))
+    return table
+
+
+def _shown(text: str, limit: int) -> Text:
+    """Titles and reasons may quote what an attacker wrote."""
+    return Text(escape_untrusted(text if len(text) <= limit else text[: limit - 1] + "…"))

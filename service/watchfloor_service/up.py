@@ -1,0 +1,49 @@
+"""``watchfloor up``: the whole stack in this terminal, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from watchfloor_core.clock import now_us, to_iso
+from watchfloor_service.interruption import run_interruptibly
+from watchfloor_service.running import RunningStack
+from watchfloor_service.stack import LOG_FOLDER, embedded_stack
+
+if TYPE_CHECKING:
+    from watchfloor_core.settings import Settings
+
+
+def keep_up(settings: Settings, *, started: float) -> None:
+    """Start, say where everything is, and stay until SIGINT or SIGTERM.
+
+    ``started``: the monotonic time at which the command began.
+    """
+    run_interruptibly(_up(settings, started))
+    print("Stopped.", flush=True)
+
+
+def tell(line: str) -> None:
+    """A line with its time, for what happens while the stack runs."""
+    print(f"{to_iso(now_us() // 1_000_000 * 1_000_000)} {line}", flush=True)
+
+
+def describe(stack: RunningStack, settings: Settings) -> str:
+    """Where everything is."""
+    return "\n".join(
+        [
+            f"  API       {stack.api_url}",
+            f"  Temporal  {stack.temporal_address}",
+            f"  data      {settings.data_dir}",
+            f"  logs      {settings.data_dir / LOG_FOLDER}",
+        ]
+    )
+
+
+async def _up(settings: Settings, started: float) -> None:
+    async with embedded_stack(settings, "up", has_api=True, tell=tell) as stack:
+        print(f"Watchfloor is up after {time.monotonic() - started:.1f} s.")
+        print(describe(stack, settings))
+        print("Ctrl-C stops it.", flush=True)
+        await asyncio.Event().wait()

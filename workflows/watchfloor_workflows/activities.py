@@ -1,0 +1,94 @@
+"""What incidents' workflows have done for them. Each is safe to repeat after a lost result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any, Final, TypeVar
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from watchfloor_agents.triage.engine import TriageEngine
+from watchfloor_core.store.engine import Store
+from watchfloor_guardrails.engine import family_of
+from watchfloor_workflows import human, settle, triaging, wire
+from watchfloor_workflows.messages import (
+    ChangedIncidentResult,
+    RecordHumanVerdictInput,
+    ReopenIncidentOrder,
+    SettleIncidentInput,
+    SettleIncidentResult,
+    TriageIncidentInput,
+    TriageIncidentResult,
+)
+from watchfloor_workflows.policy import PolicyFile
+
+HEARTBEAT_S: Final = 5.0
+"""A third of the time after which the workflow gives up on a silent worker."""
+_QUICK_ENGINES: Final = frozenset({"specialist"})
+
+ResultT = TypeVar("ResultT")
+
+
+class IncidentActivities:
+    """The activities with what they work on."""
+
+    def __init__(self, store: Store, engine: TriageEngine, policy: PolicyFile, threads: Executor) -> None:
+        self._store = store
+        self._engine = engine
+        self._policy = policy
+        self._threads = threads
+
+    @property
+    def all(self) -> Sequence[Callable[..., Any]]:
+        """For the worker, which takes activities of any signature."""
+        return [self.triage_incident, self.settle_incident, self.record_human_verdict, self.reopen_incident]
+
+    @activity.defn(name=wire.TRIAGE_INCIDENT)
+    async def triage_incident(self, order: TriageIncidentInput) -> TriageIncidentResult:
+        """Ask the engine about what the incident holds now, and keep its answer."""
+        if activity.info().is_local and family_of(self._engine.name) not in _QUICK_ENGINES:
+            # A model takes longer than a workflow task may, and asking it twice is dear.
+            raise ApplicationError(
+                f"engine {self._engine.name!r} needs an activity of its own",
+                type=wire.NEEDS_OWN_ACTIVITY,
+                non_retryable=True,
+            )
+        revision = await self._in_thread(
+            lambda: triaging.triage(self._store, self._engine, self._policy.current(), order.tenant, order.incident_id)
+        )
+        return TriageIncidentResult(revision)
+
+    @activity.defn(name=wire.SETTLE_INCIDENT)
+    async def settle_incident(self, order: SettleIncidentInput) -> SettleIncidentResult:
+        """Rule on the incident under the policy of this moment, and close, queue or escalate it."""
+        standing = await self._in_thread(
+            lambda: settle.settle(self._store, self._policy.current(), order.tenant, order.incident_id, order.revision)
+        )
+        return SettleIncidentResult(standing)
+
+    @activity.defn(name=wire.RECORD_HUMAN_VERDICT)
+    async def record_human_verdict(self, order: RecordHumanVerdictInput) -> ChangedIncidentResult:
+        """Record a person's verdict, and close where they say so."""
+        standing = await self._in_thread(
+            lambda: human.record_decision(self._store, order.tenant, order.incident_id, order.decision)
+        )
+        return ChangedIncidentResult(standing)
+
+    @activity.defn(name=wire.REOPEN_INCIDENT)
+    async def reopen_incident(self, order: ReopenIncidentOrder) -> ChangedIncidentResult:
+        """Put a closed incident back into the queue."""
+        standing = await self._in_thread(
+            lambda: human.record_reopening(self._store, order.tenant, order.incident_id, order.request)
+        )
+        return ChangedIncidentResult(standing)
+
+    async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
+        """The store's calls block, so each has a thread; meanwhile the worker tells that it lives."""
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        while not (await asyncio.wait({future}, timeout=HEARTBEAT_S))[0]:
+            if not activity.info().is_local:
+                activity.heartbeat()
+        return future.result()

@@ -1,0 +1,159 @@
+"""An incident's row as the workflow's activities read and change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from watchfloor_core.clock import now_us
+from watchfloor_core.errors import NotFoundError
+from watchfloor_core.incident import IncidentStatus, Verdict
+from watchfloor_core.store.schema import human_verdict, incident, ledger_entry, ledger_head
+from watchfloor_workflows.messages import IncidentStanding
+
+_COLUMNS = (
+    incident.c.tenant,
+    incident.c.id,
+    incident.c.kind,
+    incident.c.status,
+    incident.c.verdict,
+    incident.c.closed_by,
+    incident.c.level,
+    incident.c.revision,
+    incident.c.triaged_revision,
+    incident.c.severity,
+    incident.c.alert_count,
+    incident.c.is_sealed,
+    incident.c.features,
+    incident.c.assessment,
+    incident.c.ruling,
+    incident.c.merged_into,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIncident:
+    """What the activities need of an incident's row."""
+
+    tenant: str
+    id: str
+    kind: str
+    status: IncidentStatus
+    verdict: Verdict | None
+    closed_by: str | None
+    level: int | None
+    revision: int
+    triaged_revision: int
+    severity: int
+    alert_count: int
+    is_sealed: bool
+    features: Mapping[str, Any]
+    """As correlation wrote them; the store's JSON columns are untyped."""
+    assessment: Mapping[str, Any] | None
+    """See `watchfloor_workflows.assessment`."""
+    ruling: Mapping[str, Any] | None
+    merged_into: str | None
+
+    @property
+    def is_settled(self) -> bool:
+        """Its status and verdict speak of what it holds now."""
+        return self.status is not IncidentStatus.NEW and self.triaged_revision >= self.revision
+
+
+def read_incident(connection: Connection, tenant: str, incident_id: str) -> StoredIncident:
+    """The row as it is. Raises NotFoundError."""
+    rows = connection.execute(select(*_COLUMNS).where(incident.c.tenant == tenant, incident.c.id == incident_id))
+    return _incident(rows.one_or_none(), tenant, incident_id)
+
+
+def lock_incident(connection: Connection, tenant: str, incident_id: str) -> StoredIncident:
+    """The row, which no one else changes until the transaction ends. Raises NotFoundError.
+
+    SQLite's one writer is the lock there.
+    """
+    rows = connection.execute(
+        select(*_COLUMNS).where(incident.c.tenant == tenant, incident.c.id == incident_id).with_for_update()
+    )
+    return _incident(rows.one_or_none(), tenant, incident_id)
+
+
+def write_incident(connection: Connection, held: StoredIncident, values: Mapping[str, object]) -> StoredIncident:
+    """Change a locked row; returns it as it is then."""
+    connection.execute(
+        update(incident)
+        .where(incident.c.tenant == held.tenant, incident.c.id == held.id)
+        .values(**values, updated_us=now_us())
+    )
+    return read_incident(connection, held.tenant, held.id)
+
+
+def standing_of(connection: Connection, held: StoredIncident) -> IncidentStanding:
+    """What the workflow is told; to be read in the transaction that locked the row."""
+    entries = connection.execute(
+        select(ledger_head.c.seq).where(ledger_head.c.tenant == held.tenant, ledger_head.c.chain == held.id)
+    ).scalar_one_or_none()
+    return IncidentStanding(
+        status=held.status,
+        revision=held.revision,
+        settled_revision=held.triaged_revision,
+        severity=held.severity,
+        verdict=held.verdict,
+        level=held.level,
+        ledger_seq=entries or 0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HumanWord:
+    """The latest that a person said of an incident."""
+
+    revision: int
+    verdict: Verdict
+    principal: str
+
+
+def last_human_word(connection: Connection, tenant: str, incident_id: str) -> HumanWord | None:
+    """None where no person has said anything; else no agent closes the incident any more."""
+    row = connection.execute(
+        select(human_verdict.c.revision, human_verdict.c.verdict, human_verdict.c.principal)
+        .where(human_verdict.c.tenant == tenant, human_verdict.c.incident_id == incident_id)
+        .order_by(human_verdict.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return HumanWord(row.revision, Verdict(row.verdict), row.principal) if row else None
+
+
+def last_entry_id(connection: Connection, tenant: str, incident_id: str, *kinds: str) -> str | None:
+    """Id of the latest ledger entry of these kinds in the incident's chain: the parent of what follows from it."""
+    return connection.execute(
+        select(ledger_entry.c.id)
+        .where(ledger_entry.c.tenant == tenant, ledger_entry.c.chain == incident_id, ledger_entry.c.kind.in_(kinds))
+        .order_by(ledger_entry.c.seq.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def _incident(row: Row[tuple[object, ...]] | None, tenant: str, incident_id: str) -> StoredIncident:
+    if row is None:
+        raise NotFoundError(f"no incident {incident_id!r} in tenant {tenant!r}")
+    return StoredIncident(
+        tenant=row.tenant,
+        id=row.id,
+        kind=row.kind,
+        status=IncidentStatus(row.status),
+        verdict=Verdict(row.verdict) if row.verdict else None,
+        closed_by=row.closed_by,
+        level=row.level,
+        revision=row.revision,
+        triaged_revision=row.triaged_revision,
+        severity=row.severity,
+        alert_count=row.alert_count,
+        is_sealed=row.is_sealed,
+        features=row.features,
+        assessment=row.assessment,
+        ruling=row.ruling,
+        merged_into=row.merged_into,
+    )

@@ -1,0 +1,140 @@
+"""The worker process: workflows and activities of incidents, the relay beside them, and housekeeping.
+
+The composition root of this package: here, and nowhere else in it, settings become parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from watchfloor_agents.triage.engine import TriageEngine
+from watchfloor_agents.triage.specialist import SpecialistTriage
+from watchfloor_core.errors import UnavailableError
+from watchfloor_core.settings import Settings
+from watchfloor_core.store.engine import Store, open_store
+from watchfloor_core.telemetry.setup import configure_telemetry
+from watchfloor_workflows import search_attributes
+from watchfloor_workflows.activities import IncidentActivities
+from watchfloor_workflows.client import connect
+from watchfloor_workflows.policy import PolicyFile
+from watchfloor_workflows.relay import Relay
+
+logger = logging.getLogger(__name__)
+
+ACTIVITY_THREADS: Final = 8
+"""Activities wait for the store most of the time; the store lets one write at a time on SQLite."""
+CACHED_WORKFLOWS: Final = 400
+"""Runs kept in memory; a queued incident that is put out costs one replay when its person comes."""
+HOUSEKEEPING_S: Final = 3600.0
+SHUTDOWN: Final = timedelta(seconds=10)
+"""Activities under way may finish within this time after a stop."""
+
+Housekeeping = Callable[[Store, Settings], None]
+
+
+def incident_worker(client: Client, settings: Settings, activities: IncidentActivities) -> Worker:
+    """A Temporal worker for incidents. Its workflows and sandbox come from the client's plugin."""
+    return Worker(
+        client,
+        task_queue=settings.task_queue,
+        activities=activities.all,
+        max_concurrent_activities=ACTIVITY_THREADS,
+        max_concurrent_local_activities=ACTIVITY_THREADS,
+        max_cached_workflows=CACHED_WORKFLOWS,
+        graceful_shutdown_timeout=SHUTDOWN,
+    )
+
+
+async def run_worker(
+    settings: Settings,
+    *,
+    engine: TriageEngine | None = None,
+    housekeeping: Housekeeping | None = None,
+    on_ready: Callable[[], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Work until SIGTERM, SIGINT or ``stop``; what is under way is finished first.
+
+    A Temporal server that is not up yet is waited for. The store's schema must be up to date. ``housekeeping`` is
+    called at the start and every hour. Raises `ConfigurationError` where a setting is wrong.
+    """
+    stop = stop or asyncio.Event()
+    store = open_store(settings.store_url)
+    try:
+        with _stopping_on_signals(stop), configure_telemetry(settings, store, "watchfloor-worker"):
+            client = await _connect_patiently(settings, stop)
+            if client is not None:
+                await _work(client, store, settings, engine or SpecialistTriage(), housekeeping, on_ready, stop)
+    finally:
+        store.close()
+
+
+async def _work(
+    client: Client,
+    store: Store,
+    settings: Settings,
+    engine: TriageEngine,
+    housekeeping: Housekeeping | None,
+    on_ready: Callable[[], None] | None,
+    stop: asyncio.Event,
+) -> None:
+    await search_attributes.register(client)
+    with ThreadPoolExecutor(ACTIVITY_THREADS, "activity") as threads:
+        activities = IncidentActivities(store, engine, PolicyFile(settings), threads)
+        relay = Relay(client, store, settings)
+        async with incident_worker(client, settings, activities), asyncio.TaskGroup() as tasks:
+            tasks.create_task(relay.run(stop))
+            if housekeeping is not None:
+                tasks.create_task(_keep_house(housekeeping, store, settings, stop))
+            if on_ready is not None:
+                on_ready()
+
+
+async def _keep_house(housekeeping: Housekeeping, store: Store, settings: Settings, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(housekeeping, store, settings)
+        except UnavailableError as error:
+            logger.warning("housekeeping is put off to the next hour: %s", error)
+        await _wait(stop, HOUSEKEEPING_S)
+
+
+async def _connect_patiently(settings: Settings, stop: asyncio.Event) -> Client | None:
+    """A client, or None where the stop came first."""
+    delay = 0.25
+    while not stop.is_set():
+        try:
+            return await connect(settings)
+        except UnavailableError as error:
+            logger.warning("%s; next try in %.1f s", error, delay)
+        await _wait(stop, delay)
+        delay = min(15.0, delay * 2)
+    return None
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+@contextmanager
+def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
