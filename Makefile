@@ -39,15 +39,18 @@ $(BIN)/python:
 	  echo "Watchfloor needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# The project comes last and without build isolation: its build tool is pinned in the same file as the rest.
+# The project comes last and without build isolation: its build tool is pinned in the same file as the rest. The build
+# tool warns at each editable installation that folders could shadow packages; ours are named so that none can.
+INSTALL_PROJECT := PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-build-isolation -e .
+
 $(VENV)/.runtime: constraints/runtime.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --no-deps --require-hashes -r constraints/runtime.txt
-	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(INSTALL_PROJECT)
 	@touch $@
 
 $(VENV)/.dev: constraints/dev.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --no-deps --require-hashes -r constraints/dev.txt
-	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(INSTALL_PROJECT)
 	@touch $@ $(VENV)/.runtime
 
 # Resolved on the oldest Python that is supported, so that what only that one needs is in. UPGRADE=1 takes newer releases.

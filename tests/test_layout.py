@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,28 @@ def test_no_file_names_a_package_registry_or_a_place_on_the_machine_it_was_writt
     forbidden = re.compile(rf"{re.escape(str(ROOT))}(?![\w-])|file:/{{3}}|{registries}|--(?:extra-)?index-url[ =]\S*:")
     named = {str(path): match.group() for path, text in texts().items() if (match := forbidden.search(text))}
     assert named == {}
+
+
+def test_an_installation_that_is_no_checkout_has_every_module_and_every_file_that_they_read(tmp_path: Path) -> None:
+    sources, wheels = tmp_path / "sources", tmp_path / "wheels"
+    files = [path.relative_to(ROOT) for path in tracked_files()]
+    for file in files:
+        (sources / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, sources / file)
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        wheels,
+    ]
+    done = subprocess.run([*build, sources], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
+        packed = set(wheel.namelist())
+    expected = {str(Path(*file.parts[1:])) for file in files if file.parts[0] in PACKAGES}
+    assert expected - packed == set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from watchfloor_connectors.normalise import normalise
+from watchfloor_connectors.normalise import bounded, normalise
 from watchfloor_core.alert import Attribute, Entity, EntityKind, EntityRole, Integrity
 from watchfloor_core.errors import RecordError
 
@@ -55,6 +55,13 @@ class AlertDraft:
             raise RecordError(error.reason, path=path) from None
         if name is None:
             return
+        self._add(kind, name, role, integrity)
+
+    def verbatim_entity(self, kind: EntityKind, value: str, role: EntityRole, integrity: Integrity) -> None:
+        """Adds an entity whose value is an anonymised id: neither checked nor normalised."""
+        self._add(kind, bounded(value), role, integrity)
+
+    def _add(self, kind: EntityKind, name: str, role: EntityRole, integrity: Integrity) -> None:
         key = (kind, name, role)
         # Named twice, the better witness counts.
         self._entities[key] = min(integrity, self._entities.get(key, integrity))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from watchfloor_connectors.mapping_schema import Mapping, ValueRule
+from watchfloor_connectors.mapping_schema import Mapping, RoleRule, ValueRule
 from watchfloor_connectors.yaml_lines import Document, Location, load_yaml
 from watchfloor_core.errors import ConfigurationError, Problem
 
@@ -66,32 +66,36 @@ def template_paths(template: str) -> list[str]:
     return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
 
 
+Alternatives = list[list[str]]
+"""What one rule reads: any of these will do, and each is all of its paths."""
+
+
 def used_paths(mapping: Mapping) -> dict[str, Location]:
     """Every path that the mapping reads, and where it says so first."""
     found: dict[str, Location] = {}
-    for path, at in _paths(mapping):
-        found.setdefault(path, at)
+    for at, alternatives in readings(mapping):
+        for path in (path for paths in alternatives for path in paths):
+            found.setdefault(path, at)
     return found
 
 
-def _paths(mapping: Mapping) -> Iterator[tuple[str, Location]]:
-    for path in mapping.time.path:
-        yield path, ("time", "path")
-    for path in mapping.severity.path or ():
-        yield path, ("severity", "path")
+def readings(mapping: Mapping) -> Iterator[tuple[Location, Alternatives]]:
+    """What each rule of the mapping reads."""
+    yield ("time", "path"), [[path] for path in mapping.time.path]
+    if mapping.severity.path is not None:
+        yield ("severity", "path"), [[path] for path in mapping.severity.path]
     for at, rule in _value_rules(mapping):
-        for path in rule.path or ():
-            yield path, (*at, "path")
-        for template in rule.template or ():
-            for path in template_paths(template):
-                yield path, (*at, "template")
+        paths = [[path] for path in rule.path or ()]
+        templates = [template_paths(template) for template in rule.template or ()]
+        if paths or templates:
+            yield (*at, "path" if paths else "template"), paths + templates
     for index, entity in enumerate(mapping.entities):
-        if not isinstance(entity.role, str):
-            yield entity.role.path, ("entities", index, "role")
+        if isinstance(entity.role, RoleRule):
+            yield ("entities", index, "role"), [[entity.role.path]]
         for condition in entity.when:
-            yield condition.path, ("entities", index, "when")
+            yield ("entities", index, "when"), [[condition.path]]
     for index, condition in enumerate(mapping.ignore_when):
-        yield condition.path, ("ignore_when", index)
+        yield ("ignore_when", index), [[condition.path]]
 
 
 def _value_rules(mapping: Mapping) -> Iterator[tuple[Location, ValueRule]]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final
 
 from watchfloor_connectors.described import describe
-from watchfloor_connectors.fields import look_up
 from watchfloor_connectors.mapping_load import template_paths
 from watchfloor_connectors.mapping_schema import Condition, ListRule, ValueRule
 from watchfloor_core.errors import RecordError
@@ -30,7 +29,24 @@ def compile_path(path: str) -> Reader:
         return _through_list(compile_path(first), compile_path(rest.lstrip(".")) if rest else None)
     if "." not in path:
         return lambda record: record.get(path)
-    return lambda record: look_up(record, path)
+    names = path.split(".")
+    # At each level the whole rest may be one name (as Elastic writes), else its first part leads on.
+    levels = [(".".join(names[depth:]), names[depth]) for depth in range(len(names) - 1)]
+    last = names[-1]
+
+    def nested(record: Record) -> Json:
+        at = record
+        for rest, name in levels:
+            value = at.get(rest)
+            if value is not None:
+                return value
+            deeper = at.get(name)
+            if not isinstance(deeper, dict):
+                return None
+            at = deeper
+        return at.get(last)
+
+    return nested
 
 
 def _through_list(read: Reader, inner: Reader | None) -> Reader:
@@ -69,7 +85,7 @@ def compile_conditions(conditions: tuple[Condition, ...], nulls: NullValues) -> 
     """Tests of a record; a value that is null by ``null_values`` equals nothing."""
 
     def test(condition: Condition) -> Callable[[Record], bool]:
-        read = _compile_source(condition.path, nulls)
+        read = compile_source(condition.path, nulls)
         wanted = frozenset(condition.equals)
         return lambda record: not wanted.isdisjoint(read(record))
 
@@ -79,8 +95,8 @@ def compile_conditions(conditions: tuple[Condition, ...], nulls: NullValues) -> 
 def _compile_each(rule: ValueRule, nulls: NullValues, split: str | None) -> Texts:
     if rule.constant is not None:
         constant = [rule.constant]
-        return lambda record: constant
-    sources = [_compile_source(path, nulls) for path in rule.path or ()]
+        return lambda _: constant
+    sources = [compile_source(path, nulls) for path in rule.path or ()]
     sources += [_compile_template(template, nulls) for template in rule.template or ()]
     pattern = re.compile(rule.extract) if rule.extract is not None else None
     fallback = [] if rule.default is None else [rule.default]
@@ -111,7 +127,7 @@ def _compile_each(rule: ValueRule, nulls: NullValues, split: str | None) -> Text
     return each
 
 
-def _compile_source(path: str, nulls: NullValues) -> Texts:
+def compile_source(path: str, nulls: NullValues) -> Texts:
     """The texts at a path: of numbers and booleans too, without the texts that stand for none."""
     read = compile_path(path)
     null = nulls.get("*", frozenset()) | nulls.get(path, frozenset())
@@ -138,7 +154,7 @@ def _text(value: Json, path: str) -> str:
 
 def _compile_template(template: str, nulls: NullValues) -> Texts:
     # Each path's text is put in by position: str.format would give a path's dots and brackets a meaning of its own.
-    paths = [_compile_source(path, nulls) for path in template_paths(template)]
+    paths = [compile_source(path, nulls) for path in template_paths(template)]
     pieces = re.split(r"\{[^{}]*\}", template)
 
     def filled(record: Record) -> list[str]:

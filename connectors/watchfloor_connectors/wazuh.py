@@ -12,7 +12,16 @@ from typing import Final
 
 from watchfloor_connectors.attack import tactic_ids, technique_ids
 from watchfloor_connectors.draft import AlertDraft
-from watchfloor_connectors.fields import child, first_text, integer, required_child, required_text, source_of, text, texts
+from watchfloor_connectors.fields import (
+    child,
+    first_text,
+    integer,
+    required_child,
+    required_text,
+    source_of,
+    text,
+    texts,
+)
 from watchfloor_connectors.times import parse_iso
 from watchfloor_core.alert import Alert, DedupKey, Detector, EntityKind, EntityRole, Integrity, Severity
 from watchfloor_core.errors import RecordError

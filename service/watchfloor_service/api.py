@@ -52,7 +52,11 @@ READERS: Final = 10
 
 
 def create_app(
-    settings: Settings, store: Store | None = None, *, registry: Registry | None = None, desk: IncidentDesk | None = None
+    settings: Settings,
+    store: Store | None = None,
+    *,
+    registry: Registry | None = None,
+    desk: IncidentDesk | None = None,
 ) -> FastAPI:
     """The application over a migrated store; where none is given, over that of the settings, closed at shutdown.
 

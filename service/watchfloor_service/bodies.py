@@ -65,7 +65,8 @@ class BodyBudget:
             yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
         except TimeoutError:
             raise ProblemError(
-                ProblemKind.BODY_TIMEOUT, f"the body was not complete after {BODY_TIMEOUT_S:.0f} s; send smaller batches"
+                ProblemKind.BODY_TIMEOUT,
+                f"the body was not complete after {BODY_TIMEOUT_S:.0f} s; send smaller batches",
             ) from None
         except ClientDisconnect:
             raise ProblemError(ProblemKind.MALFORMED_BODY, "the connection ended before the body did") from None

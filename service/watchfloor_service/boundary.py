@@ -52,7 +52,7 @@ class RequestBoundary:
 
         try:
             await self._app(scope, receive, send_guarded)
-        except Exception:  # noqa: BLE001 -- the process boundary: what nobody expected ends here, told to the log only
+        except Exception:
             _LOG.exception("request %s failed: %s %s", request_id, scope["method"], ascii(scope["path"][:200]))
             if has_started:
                 raise

@@ -69,6 +69,17 @@ class Child:
 
     async def keep(self) -> None:
         """Run the part until `stop`, or until its start has failed for good."""
+        try:
+            await self._keep()
+        except BaseException as error:
+            if not self._first_ready.done():
+                self._first_ready.set_exception(error)
+            raise
+        finally:
+            if not self._first_ready.done():
+                self._first_ready.cancel()
+
+    async def _keep(self) -> None:
         backoff, vain = FIRST_BACKOFF_S, 0
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -84,8 +95,6 @@ class Child:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff)
             backoff = min(backoff * 2, LAST_BACKOFF_S)
-        if not self._first_ready.done():
-            self._first_ready.cancel()
 
     async def stop(self) -> None:
         """End the process: SIGTERM, and SIGKILL after the part's ``stop_s``. No new one is started."""
@@ -135,7 +144,13 @@ class Child:
         pumping = asyncio.create_task(self._pump(process))
         watching = asyncio.create_task(self._watch())
         try:
-            code = await process.wait()
+            ending = asyncio.ensure_future(process.wait())
+            await asyncio.wait((ending, watching), return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                # Watching ends by itself only through a defect, and an unwatched process must not run on.
+                self._signal(signal.SIGKILL)
+                await watching
+            code = await ending
             # The last words are already in the pipes; a grandchild that keeps them open must not hold us up.
             await asyncio.wait((listening, pumping), timeout=1.0)
         finally:

@@ -140,7 +140,7 @@ class Deliveries:
             raise unknown_connector(error) from None
 
     def _refuse_other_body(self, delivery: Delivery, key_digest: str, body_digest: str) -> None:
-        """An idempotency key that came with another body is a mistake of the sender's; to answer "known" would lose it."""
+        """A key that came with another body before is the sender's mistake; to answer "known" would lose alerts."""
         table = schema.batch
         with self._store.read() as connection:
             other = connection.execute(
@@ -158,7 +158,7 @@ class Deliveries:
         if other is not None:
             raise ProblemError(
                 ProblemKind.IDEMPOTENCY_KEY_REUSED,
-                "this Idempotency-Key came with another body before; nothing was taken in, send it with a key of its own",
+                "this Idempotency-Key came with another body before; nothing was taken in, send it with its own key",
             )
 
     def _write(

@@ -66,7 +66,7 @@ class ClaimedFile:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ValueError("is no regular file")
             if not is_left_over:
-                path = path.rename(lanes.taking / f"{secrets.token_hex(_TICKET_BYTES)}-{name}")
+                path = path.rename(lanes.taking / f"{secrets.token_hex(_TICKET_BYTES)}-{_short(name)}")
             return cls(lanes, path, name, descriptor)
         except (BlockingIOError, FileNotFoundError):
             os.close(descriptor)

@@ -7,6 +7,7 @@ rename when they are done. Several watchers may share a folder on one machine.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -35,6 +36,9 @@ SETTLE_S: Final = 1.0
 LOOK_EVERY_MS: Final = 1_000
 """A file that stops growing raises no event, so the folder is looked at without one, too."""
 UNAVAILABLE_PAUSE_S: Final = 5.0
+
+_REFUSED: Final = frozenset({errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO})
+"""A link, a file that is not ours to read, a socket; any other failure to open may pass."""
 
 Look = tuple[int, int, int, float]
 """Inode, size, modification time in ns, and when (monotonic) they were first seen so."""
@@ -88,6 +92,8 @@ class FolderIntake:
             try:
                 claimed = ClaimedFile.claim(self._lanes, path)
             except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno not in _REFUSED:
+                    raise
                 _LOG.warning("%s in the watched folder cannot be read: %s", escape_untrusted(path.name), error)
                 moved += self._refuse(path)
                 continue
@@ -115,7 +121,7 @@ class FolderIntake:
                 self._stop.wait(UNAVAILABLE_PAUSE_S)
 
     def _complete(self) -> list[Path]:
-        """The files of the folder that nobody writes any more, by name; links and pipes are among them, to be refused."""
+        """The files that nobody writes any more, by name; links and pipes are among them, to be refused."""
         found: list[Path] = []
         looks: dict[str, Look] = {}
         with os.scandir(self._lanes.folder) as entries:
@@ -161,8 +167,7 @@ class FolderIntake:
             _LOG.warning("%s failed: %s", shown, escape_untrusted(str(error)))
             claimed.put_failed(str(error))
             return 1
-        except Exception as error:
-            # The thread's boundary: one file that meets a defect of ours must not keep the others out.
+        except Exception as error:  # noqa: BLE001 -- the thread's boundary: one file must not keep the others out
             _LOG.exception("%s failed unexpectedly", shown)
             claimed.put_failed(f"unexpected {type(error).__name__}; the log has it")
             return 1

@@ -45,7 +45,8 @@ def temporal_probe(address: str) -> Probe:
             if client is None:
                 client = await ServiceClient.connect(ConnectConfig(target_host=address, lazy=True))
             return await client.check_health(timeout=timedelta(seconds=PROBE_S))
-        except RPCError:
+        except (RPCError, RuntimeError):
+            # The SDK's bridge reports a refused connection as a bare RuntimeError.
             return False
 
     return probe

@@ -288,7 +288,8 @@ def _observations(
             is_late=row.is_late,
             revision=row.revision,
             attributes=[
-                AttributeView(name, value, Integrity(integrity).name.lower()) for name, value, integrity in row.attributes
+                AttributeView(name, value, Integrity(integrity).name.lower())
+                for name, value, integrity in row.attributes
             ],
             reason=row.reason,
         )

@@ -52,7 +52,9 @@ class LocalApi:
             response = connection.getresponse()
             answer = response.read(MAX_ANSWER)
         except (OSError, http.client.HTTPException) as error:
-            raise UnavailableError(f"the API at {self.url} does not answer ({error}); is `watchfloor up` running?") from error
+            raise UnavailableError(
+                f"the API at {self.url} does not answer ({error}); is `watchfloor up` running?"
+            ) from error
         finally:
             connection.close()
         return _understood(response.status, answer)

@@ -14,7 +14,6 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.store.engine import Store
 from watchfloor_service.tokens import LOCAL, PrincipalKind, Scope, create_token, load_token, token_id, verify_token

@@ -127,7 +127,9 @@ def _problems(
 ) -> Collection[str]:
     found: list[str] = []
     if not TENANT.fullmatch(tenant):
-        found.append(f"tenant {tenant!r} is not a tenant's name; expected lower-case letters, digits, . _ - (64 at most)")
+        found.append(
+            f"tenant {tenant!r} is not a tenant's name; expected lower-case letters, digits, . _ - (64 at most)"
+        )
     if not PRINCIPAL.fullmatch(principal):
         found.append(f"principal {principal!r} is not a name; expected letters, digits and . _ @ : + - (64 at most)")
     if not scopes:

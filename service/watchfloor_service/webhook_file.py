@@ -53,7 +53,9 @@ def load_webhooks(path: Path, connectors: frozenset[str]) -> Mapping[str, Webhoo
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError([Problem(f"cannot be read ({error}); make it a readable UTF-8 file", str(path))]) from error
+        raise ConfigurationError(
+            [Problem(f"cannot be read ({error}); make it a readable UTF-8 file", str(path))]
+        ) from error
     document = read_yaml(text, str(path))
     reader = _Reader(document, path.parent, connectors, list(document.problems), {})
     reader.read()
@@ -149,5 +151,3 @@ class _Reader:
 
     def _wrong(self, place: Place, message: str) -> None:
         self.problems.append(self.document.problem(place, message))
-
-

@@ -29,6 +29,7 @@ from watchfloor_core.settings import Settings
 from watchfloor_workflows import search_attributes, wire
 from watchfloor_workflows.incident import IncidentWorkflow
 from watchfloor_workflows.messages import (
+    ChangedIncidentResult,
     DecideIncidentInput,
     IncidentStanding,
     ReopenIncidentInput,
@@ -59,9 +60,10 @@ class TemporalDesk:
         """A person's verdict; also on a closed incident, whose workflow runs anew for it."""
         start = self._start(tenant, incident_id)
         try:
-            changed = await self._client.execute_update_with_start_workflow(
-                IncidentWorkflow.decide,
+            changed: ChangedIncidentResult = await self._client.execute_update_with_start_workflow(
+                wire.DECIDE,
                 decision,
+                result_type=ChangedIncidentResult,
                 start_workflow_operation=start,
                 id=decision.update_id,
                 rpc_timeout=_ANSWER_TIMEOUT,
@@ -74,9 +76,10 @@ class TemporalDesk:
         """Take a closed incident up again for a person."""
         start = self._start(tenant, incident_id)
         try:
-            changed = await self._client.execute_update_with_start_workflow(
-                IncidentWorkflow.reopen,
+            changed: ChangedIncidentResult = await self._client.execute_update_with_start_workflow(
+                wire.REOPEN,
                 order,
+                result_type=ChangedIncidentResult,
                 start_workflow_operation=start,
                 id=order.update_id,
                 rpc_timeout=_ANSWER_TIMEOUT,

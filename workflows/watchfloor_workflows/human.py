@@ -81,6 +81,9 @@ def _require_no_unseen_word(connection: Connection, held: StoredIncident, decisi
     word = last_human_word(connection, held.tenant, held.id)
     if word is None or decision.acknowledges_newer or word.principal == decision.principal:
         return
+    if word.verdict is Verdict.UNDETERMINED:
+        # Whoever reopened it waits for someone to decide.
+        return
     if word.revision >= decision.revision:
         raise RefusedError(
             f"{word.principal!r} has said {word.verdict} of revision {word.revision} already; "

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.incident import IncidentStatus
@@ -155,19 +155,20 @@ class IncidentWorkflow:
         or a model that is down, without an event. Raises ApplicationError for what no retry mends.
         """
         try:
-            return await workflow.execute_local_activity(
+            quick: ResultT = await workflow.execute_local_activity(
                 activity,
                 message,
                 result_type=result,
                 start_to_close_timeout=timedelta(seconds=8),
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )
+            return quick
         except ActivityError as error:
-            if is_cancelled_exception(error):
+            if workflow.cancellation_reason() is not None:
                 raise
             _raise_if_final(error)
         try:
-            return await workflow.execute_activity(
+            answer: ResultT = await workflow.execute_activity(
                 activity,
                 message,
                 result_type=result,
@@ -179,6 +180,7 @@ class IncidentWorkflow:
                     non_retryable_error_types=wire.FINAL_ERRORS,
                 ),
             )
+            return answer
         except ActivityError as error:
             _raise_if_final(error)
             raise

@@ -68,9 +68,10 @@ async def register(client: Client) -> tuple[str, ...]:
         known = dict(listed.custom_attributes)
         clashes = [name for name, kind in _TYPES.items() if known.get(name, kind) != kind]
         if clashes:
+            wanted = ", ".join(f"{name} as {IndexedValueType.Name(_TYPES[name])}" for name in clashes)
             raise ConfigurationError(
-                f"namespace {client.namespace!r} has search attributes {clashes} with other types than "
-                f"{ {name: IndexedValueType.Name(_TYPES[name]) for name in clashes} }; remove them or use another namespace"
+                f"namespace {client.namespace!r} has search attributes of our names but other types; "
+                f"expected {wanted}; remove them or use another namespace"
             )
         missing = {name: kind for name, kind in _TYPES.items() if name not in known}
         if missing:

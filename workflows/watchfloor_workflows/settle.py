@@ -66,7 +66,7 @@ def _settle(connection: Connection, held: StoredIncident, policy: Policy) -> Sto
     ruled = _ruled(connection, held, stored, ruling, policy, start_us)
     # What an agent thinks may stand with the incident only where the level in force lets it be heard.
     heard = stored.assessment if stored and not ruling.is_shadow else None
-    values = {
+    values: dict[str, object] = {
         "level": ruling.level,
         "ruling": ruling_to_json(ruling),
         "probability": heard.probability if heard else None,

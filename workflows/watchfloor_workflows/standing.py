@@ -136,7 +136,7 @@ def last_entry_id(connection: Connection, tenant: str, incident_id: str, *kinds:
     ).scalar_one_or_none()
 
 
-def _incident(row: Row[tuple[object, ...]] | None, tenant: str, incident_id: str) -> StoredIncident:
+def _incident(row: Row[*tuple[Any, ...]] | None, tenant: str, incident_id: str) -> StoredIncident:
     if row is None:
         raise NotFoundError(f"no incident {incident_id!r} in tenant {tenant!r}")
     return StoredIncident(

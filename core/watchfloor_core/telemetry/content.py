@@ -31,7 +31,7 @@ MAX_NAME: Final = 96
 
 _LISTED: Final[Mapping[str, str]] = {name.value: name.value for name in SpanAttribute}
 _EVENTS: Final = frozenset(event.value for event in SpanEvent)
-_INT64: Final = range(-(2**63), 2**63)
+_INT64_MAX: Final = 2**63 - 1
 
 
 def safe_attributes(attributes: Mapping[str, object]) -> tuple[dict[str, Scalar | list[Scalar]], int]:
@@ -54,11 +54,11 @@ def safe_text(text: str, limit: int = MAX_TEXT) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def bounded(attributes: Mapping[str, object]) -> BoundedAttributes:
-    """`safe_attributes` as the SDK's type, which tells a collector how many were dropped."""
-    safe, withheld = safe_attributes(attributes)
+def bounded(attributes: Mapping[str, object] | None, dropped: int = 0) -> BoundedAttributes:
+    """`safe_attributes` as the SDK's type, which tells a collector how many were dropped, here and before."""
+    safe, withheld = safe_attributes(attributes or {})
     result = BoundedAttributes(attributes=safe, immutable=False)
-    result.dropped = withheld
+    result.dropped = dropped + withheld
     return result
 
 
@@ -69,13 +69,13 @@ def safe_span(span: ReadableSpan) -> ReadableSpan:
         context=span.get_span_context(),
         parent=span.parent,
         resource=span.resource,
-        attributes=bounded(span.attributes or {}),
+        attributes=bounded(span.attributes, span.dropped_attributes),
         events=[
-            Event(event.name, bounded(event.attributes or {}), event.timestamp)
+            Event(event.name, bounded(event.attributes), event.timestamp)
             for event in span.events
             if event.name in _EVENTS
         ],
-        links=[Link(link.context, bounded(link.attributes or {})) for link in span.links],
+        links=[Link(link.context, bounded(link.attributes)) for link in span.links],
         kind=span.kind,
         status=Status(span.status.status_code),
         start_time=span.start_time,
@@ -114,7 +114,7 @@ def _safe_scalar(value: object) -> Scalar | None:
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return int(value) if value in _INT64 else str(value)
+        return int(value) if -_INT64_MAX <= value <= _INT64_MAX else str(int(value))
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
     return None

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from sqlalchemy import select
 
-from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.incident import Function
 from watchfloor_core.settings import Settings
@@ -94,7 +93,9 @@ def check(
         if as_json:
             print_json({"file": str(file), "ok": True, "digest": matrix.digest, "rows": len(matrix.rows)})
         else:
-            console().print(f"{file} is right: {len(matrix.rows)} rows, {len(matrix.rules)} closing rules.\ndigest {matrix.digest}")
+            console().print(
+                f"{file} is right: {len(matrix.rows)} rows, {len(matrix.rules)} closing rules.\ndigest {matrix.digest}"
+            )
 
 
 def _path_in_force(settings: Settings) -> Path:
@@ -119,4 +120,9 @@ def _for_tenant(matrix: AutonomyMatrix, tenant: str) -> AutonomyMatrix:
 
 
 def _row(row: Row) -> dict[str, object]:
-    return {"function": row.function.value, "selector": str(row.selector), "level": f"L{row.level}", "reason": row.reason}
+    return {
+        "function": row.function.value,
+        "selector": str(row.selector),
+        "level": f"L{row.level}",
+        "reason": row.reason,
+    }

@@ -1,4 +1,4 @@
-"""``watchfloor deadletter``: records that could not become alerts; look at them, mend the cause, drive them in again."""
+"""``watchfloor deadletter``: records that could not become alerts: look, mend the cause, drive them in again."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def list_(
             right=["id", "position", "tries"],
         )
         more = f"{total - len(letters):,} more; " if total > len(letters) else ""
-        print_empty(f"{more}`watchfloor deadletter show ID` shows the record, `watchfloor deadletter retry` reads it again.")
+        print_empty(
+            f"{more}`watchfloor deadletter show ID` shows the record, `watchfloor deadletter retry` reads it again."
+        )
 
 
 @app.command()
@@ -73,7 +75,10 @@ def show(letter_id: LetterId, tenant: TenantOption = None, as_json: JsonOption =
         settled = "open" if letter.resolved_us is None else f"settled {to_iso(letter.resolved_us)}"
         out = console()
         out.print(f"Dead letter {letter.id}, {settled}, tried again {letter.attempts} times")
-        out.print(f"connector {letter.connector}, source {letter.source_id}, position {letter.position}, batch {letter.batch_id}")
+        out.print(
+            f"connector {letter.connector}, source {letter.source_id}, position {letter.position}, "
+            f"batch {letter.batch_id}"
+        )
         out.print(f"reason    {_reason(letter)}")
         out.print(f"record    {len(raw):,} bytes: {quote_untrusted(raw[:16_384].decode('utf-8', 'replace'), 4_000)}")
 

@@ -26,7 +26,9 @@ def export(
         with place.store.read() as connection:
             written = export_ledger(connection, place.tenant, file, chain)
         if as_json:
-            print_json({"file": str(file), "tenant": place.tenant, **_fields(written.entries, written.chains, written.root)})
+            print_json(
+                {"file": str(file), "tenant": place.tenant, **_fields(written.entries, written.chains, written.root)}
+            )
         else:
             console().print(
                 f"{written.entries:,} entries of {written.chains:,} chains written to {file}.\n"
@@ -68,9 +70,8 @@ def verify(
 
 
 def _verify_store(tenant: str | None, root: str | None) -> VerifyReport:
-    with at(tenant) as place:
-        with place.store.read() as connection:
-            report = verify_store(connection, place.tenant)
+    with at(tenant) as place, place.store.read() as connection:
+        report = verify_store(connection, place.tenant)
     if root is not None and report.ok and report.root != root:
         fail(f"the ledger does not verify: its root is {report.root}, expected {root}", ExitCode.NO)
     return report

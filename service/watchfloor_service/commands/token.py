@@ -28,7 +28,9 @@ app = typer.Typer(no_args_is_help=True, help="Make and revoke tokens for the API
 
 @app.command()
 def create(
-    principal: Annotated[str, typer.Option("--principal", "-p", help="Who will use it, e.g. edge-siem or ana@example.org.")],
+    principal: Annotated[
+        str, typer.Option("--principal", "-p", help="Who will use it, e.g. edge-siem or ana@example.org.")
+    ],
     scope: Annotated[list[Scope], typer.Option("--scope", "-s", help="What it may be used for; several may be given.")],
     kind: Annotated[PrincipalKind, typer.Option(help="Only a person decides on incidents.")] = PrincipalKind.SERVICE,
     days: Annotated[int, typer.Option(help=f"How long it lives, {MAX_DAYS} at most.")] = DEFAULT_DAYS,
@@ -38,7 +40,9 @@ def create(
     """Make a token and print it: now and never again, for only its hash is kept."""
     with answering(), at(tenant, makes_store=True) as place:
         if principal.startswith(LOCAL):
-            raise ConfigurationError(f"principals that begin with {LOCAL!r} are users of this machine; choose another name")
+            raise ConfigurationError(
+                f"principals that begin with {LOCAL!r} are users of this machine; choose another name"
+            )
         with place.store.write() as connection:
             issued = create_token(connection, place.tenant, principal, kind, scope, days=days)
         if as_json:
@@ -47,8 +51,8 @@ def create(
         print(issued.text)
         # Standard error, so that the token alone can be piped on.
         typer.echo(
-            f"Token {issued.token.id} of tenant {place.tenant} for {principal} until {to_iso(issued.token.expires_us)}. "
-            "It is not shown again.",
+            f"Token {issued.token.id} of tenant {place.tenant} for {principal}, good until "
+            f"{to_iso(issued.token.expires_us)}. It is not shown again.",
             err=True,
         )
 

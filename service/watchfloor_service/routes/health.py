@@ -21,9 +21,7 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz")
-async def readyz(
-    _caller: Annotated[Token, Depends(Requires(Scope.HEALTH_READ))], request: Request
-) -> dict[str, str]:
+async def readyz(_caller: Annotated[Token, Depends(Requires(Scope.HEALTH_READ))], request: Request) -> dict[str, str]:
     """200 where alerts can be taken in; Temporal is reported, for without it only decisions have to wait.
 
     That the caller's token could be looked up is the proof that the store answers; where it does not, the answer has

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -11,20 +11,20 @@ from pydantic import Field
 
 from watchfloor_agents.correlation import revise
 from watchfloor_core.identity import digest16
-from watchfloor_core.incident import IncidentStatus, Verdict
+from watchfloor_core.incident import Verdict
 from watchfloor_service.api_parts import parts_of
 from watchfloor_service.authentication import Requires
 from watchfloor_service.incident_view import (
     MAX_PAGE,
     IncidentDetail,
     IncidentPage,
-    IncidentSummary,
     list_incidents,
     load_incident,
     require_incident,
 )
 from watchfloor_service.json_body import JsonBody, StrictModel
 from watchfloor_service.problems import ProblemError, ProblemKind
+from watchfloor_service.status_filter import StatusFilter, expand
 from watchfloor_service.tokens import Scope, Token
 from watchfloor_service.trace_view import Trace, load_trace
 from watchfloor_workflows.messages import DecideIncidentInput, IncidentStanding, ReopenIncidentInput
@@ -35,7 +35,6 @@ Reader: TypeAlias = Annotated[Token, Depends(Requires(Scope.INCIDENTS_READ))]
 Decider: TypeAlias = Annotated[Token, Depends(Requires(Scope.INCIDENTS_DECIDE, is_for_people=True))]
 IdempotencyKey: TypeAlias = Annotated[str | None, Header(min_length=1, max_length=255)]
 Comment: TypeAlias = Annotated[str, Field(min_length=1, max_length=4000)]
-StatusFilter: TypeAlias = Literal["open", "new", "queued", "escalated", "closed", "merged"]
 
 
 class DecisionRequest(StrictModel):
@@ -100,14 +99,6 @@ def list_(
             )
         except ValueError as error:
             raise ProblemError(ProblemKind.INVALID_REQUEST, str(error)) from None
-
-
-def expand(filters: list[StatusFilter]) -> list[IncidentStatus]:
-    """The statuses that a filter names; ``open`` stands for all that are open."""
-    wanted = {IncidentStatus(name) for name in filters if name != "open"}
-    if "open" in filters:
-        wanted |= {status for status in IncidentStatus if status.is_open}
-    return sorted(wanted)
 
 
 @router.get("/{incident_id}")
@@ -192,9 +183,7 @@ def merge(
     """Join another incident into this one."""
     with parts_of(request).store.write() as connection:
         require_incident(connection, caller.tenant, body.other)
-        revise.merge(
-            connection, caller.tenant, incident, body.other, principal=caller.principal, reason=body.reason
-        )
+        revise.merge(connection, caller.tenant, incident, body.other, principal=caller.principal, reason=body.reason)
     return RevisedView(incident)
 
 
