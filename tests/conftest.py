@@ -36,6 +36,7 @@ _SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "64MB",
     "autovacuum": "off",
+    "deadlock_timeout": "50ms",
 }
 
 _LIFE_OF_A_SERVER = """
@@ -170,6 +171,14 @@ def sqlite_url(tmp_path: Path, migrated_sqlite_file: Path) -> str:
 def pg_url(postgresql: PostgresqlServer) -> Iterator[str]:
     """An empty, migrated PostgreSQL database of the test's own."""
     url = postgresql.clone()
+    yield url
+    postgresql.drop(url)
+
+
+@pytest.fixture
+def empty_pg_url(postgresql: PostgresqlServer) -> Iterator[str]:
+    """A PostgreSQL database without any table."""
+    url = postgresql.create("empty")
     yield url
     postgresql.drop(url)
 

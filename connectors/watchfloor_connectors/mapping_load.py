@@ -32,6 +32,14 @@ def load_mapping(text: str, file: str) -> Mapping:
     return mapping
 
 
+def load_mapping_file(file: Path) -> Mapping:
+    """The mapping in one file."""
+    try:
+        return _load_all(iter([(str(file), file.read_bytes())]))[0]
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the mapping {str(file)!r}: {error.strerror}") from None
+
+
 def load_mappings(folder: Path) -> list[Mapping]:
     """Every ``*.yaml`` of a folder, by file name; ConfigurationError with the mistakes of all of them."""
     if not folder.is_dir():

@@ -71,7 +71,10 @@ def _entries(
         return
     for index, item in enumerate(content):
         try:
-            yield index, model.model_validate(item)
+            entry = model.model_validate(item)
+            # With a key left blank it says less than was meant, and would be compared with others as what it is not.
+            if not _has_blank(item):
+                yield index, entry
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 path: Path = (section, index, *detail["loc"])
@@ -131,6 +134,10 @@ def _repeated_rules(rules: Mapping[int, ClosingRule], document: Document) -> Ite
         if earlier != index:
             line = document.lines[("rules", earlier)]
             yield document.problem(("rules", index, "id"), f"rule id {rule.id!r} is taken by the rule in line {line}")
+
+
+def _has_blank(content: JsonValue) -> bool:
+    return isinstance(content, dict) and any(value is None or _has_blank(value) for value in content.values())
 
 
 def _kind(value: object) -> str:

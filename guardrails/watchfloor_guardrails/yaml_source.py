@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from watchfloor_core.errors import ConfigurationError, Problem
 
 MAX_BYTES: Final = 256 * 1024
-"""A policy that people can review is far smaller."""
+"""What people write and review by hand is far smaller."""
 MAX_DEPTH: Final = 12
 """The deepest policy nests 5; PyYAML's composer recurses, so depth is bounded before it runs."""
 
@@ -67,7 +67,7 @@ def read_yaml(text: str, file: str) -> Document:
         # PyYAML lets Python's own errors through for escapes and versions with numbers out of range.
         raise ConfigurationError([Problem(*_syntax_error(error, text, file))]) from error
     if root is None:
-        raise ConfigurationError([Problem("the file is empty; start from a copy of the default policy", file, 1)])
+        raise ConfigurationError([Problem("the file is empty; write its content, or remove it", file, 1)])
     reader = _Reader(file, {}, [])
     content = reader.read(root, ())
     return Document(file, content, reader.lines, tuple(reader.problems))

@@ -71,7 +71,7 @@ class Child:
         """Run the part until `stop`, or until its start has failed for good."""
         try:
             await self._keep()
-        except BaseException as error:
+        except Exception as error:
             if not self._first_ready.done():
                 self._first_ready.set_exception(error)
             raise

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from watchfloor_core.errors import WatchfloorError
+from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.invocation import CURRENT, Invocation
 
 STARTED: Final = time.monotonic()
@@ -28,6 +29,7 @@ GROUPS: Final = {
     "autonomy": "Show who decides what, and explain one incident's ruling.",
     "ledger": "Verify and export the ledger.",
     "token": "Make and revoke tokens for the API.",
+    "retention": "Delete what the settings no longer keep.",
 }
 """Sub-commands in modules of their own, ``commands/<name>.py``, each imported only when it runs."""
 
@@ -149,10 +151,12 @@ def main() -> None:
     try:
         app()
     except WatchfloorError as error:
-        print(f"watchfloor: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"watchfloor: {escape_untrusted(line)}", file=sys.stderr)
         sys.exit(USAGE)
     except Exception as error:  # noqa: BLE001 - the process boundary: the trace goes to a file, a hint to the person
-        print(f"watchfloor: unexpected {type(error).__name__}: {error}", file=sys.stderr)
+        said = escape_untrusted(str(error))[:400]
+        print(f"watchfloor: unexpected {type(error).__name__}: {said}", file=sys.stderr)
         print(f"The trace is in {_keep_trace()}; please report it.", file=sys.stderr)
         sys.exit(UNEXPECTED)
 

@@ -65,11 +65,12 @@ def run_part(part: PartName, settings: Settings, heartbeat: Heartbeat) -> None:
 
 
 async def _work(settings: Settings, heartbeat: Heartbeat) -> None:
+    from watchfloor_service.housekeeping import keep_house
     from watchfloor_workflows.worker import run_worker
 
     beating = asyncio.create_task(_beat(heartbeat))
     try:
-        await run_worker(settings, on_ready=heartbeat.ready)
+        await run_worker(settings, housekeeping=keep_house, on_ready=heartbeat.ready)
     finally:
         beating.cancel()
 

@@ -56,7 +56,9 @@ class Supervisor:
                 changed=lambda: self._changed(self.processes),
             )
             self._children[part.name] = child
-            self._keepers.append(asyncio.create_task(child.keep(), name=f"keep {part.name}"))
+            keeper = asyncio.create_task(child.keep(), name=f"keep {part.name}")
+            keeper.add_done_callback(self._note_defect)
+            self._keepers.append(keeper)
 
     async def until_ready(self, *names: PartName) -> None:
         """Wait until these parts (all, where none is named) do their work.
@@ -93,6 +95,10 @@ class Supervisor:
         finally:
             for log in self._logs:
                 log.close()
+
+    def _note_defect(self, keeper: asyncio.Task[None]) -> None:
+        if not keeper.cancelled() and keeper.exception() is not None:
+            self._tell(f"{keeper.get_name()} failed and its part runs no more: {keeper.exception()!r}; start anew")
 
     def _open_log(self, name: PartName) -> RotatingLog:
         try:

@@ -29,6 +29,7 @@ DEFAULT_DAYS: Final = 90
 MAX_DAYS: Final = 365
 DAY_US: Final = 86_400 * MICROSECONDS
 
+_TEXT: Final = re.compile(rf"{PREFIX}_([0-9a-f]{{{2 * ID_BYTES}}})_([A-Za-z0-9_-]{{43}})")
 PRINCIPAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,63}")
 """Short enough for ``http:<principal>`` to be a source id, and free of anything a terminal or log could act on."""
 TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -45,6 +46,9 @@ class Scope(StrEnum):
     """Decide, reopen, merge and split; a person's token only."""
     DEADLETTERS_READ = "deadletters:read"
     HEALTH_READ = "health:read"
+
+
+_SCOPES: Final = frozenset(scope.value for scope in Scope)
 
 
 class PrincipalKind(StrEnum):
@@ -143,13 +147,13 @@ def _problems(
 
 def verify_token(connection: Connection, text: str, *, now: int | None = None) -> Token | None:
     """The live token that ``text`` is; None for any other text, without saying why."""
-    parts = text.split("_", 2)
-    if len(parts) != 3 or parts[0] != PREFIX or len(parts[1]) != 2 * ID_BYTES:
+    named = _TEXT.fullmatch(text)
+    if named is None:
         return None
-    row = connection.execute(select(api_token).where(api_token.c.id == parts[1])).one_or_none()
+    row = connection.execute(select(api_token).where(api_token.c.id == named[1])).one_or_none()
     # An unknown id costs the same comparison as a known one.
     expected = bytes(row.secret_sha256) if row is not None else bytes(32)
-    is_right = hmac.compare_digest(_hash(parts[2]), expected)
+    is_right = hmac.compare_digest(_hash(named[2]), expected)
     if row is None or not is_right:
         return None
     token = _token(row)
@@ -158,8 +162,8 @@ def verify_token(connection: Connection, text: str, *, now: int | None = None) -
 
 def token_id(text: str) -> str | None:
     """The id that a token's text names, whether or not it is right."""
-    parts = text.split("_", 2)
-    return parts[1] if len(parts) == 3 and parts[0] == PREFIX else None
+    named = _TEXT.fullmatch(text)
+    return None if named is None else named[1]
 
 
 def load_token(connection: Connection, identifier: str) -> Token | None:
@@ -196,7 +200,7 @@ def _token(row: Row[tuple[object, ...]]) -> Token:
         principal=values["principal"],
         kind=PrincipalKind(values["kind"]),
         # A scope that this version does not know allows nothing.
-        scopes=frozenset(Scope(name) for name in values["scopes"] if name in Scope),
+        scopes=frozenset(Scope(name) for name in values["scopes"] if name in _SCOPES),
         created_us=values["created_us"],
         expires_us=values["expires_us"],
         revoked_us=values["revoked_us"],
@@ -204,4 +208,4 @@ def _token(row: Row[tuple[object, ...]]) -> Token:
 
 
 def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(secret.encode()).digest()

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
 from watchfloor_connectors.framing import read_file
 from watchfloor_connectors.parse import parse_records
 from watchfloor_connectors.registry import Registry
-from watchfloor_core.alert import Alert, Integrity
+from watchfloor_core.alert import Alert, EntityKind, EntityRole, Integrity
 from watchfloor_core.errors import RecordError
 from watchfloor_core.settings import Settings
 from watchfloor_service.demo.generator.delivery import deliver, truth_of
@@ -27,6 +26,7 @@ from watchfloor_service.demo.scenario import (
     inventory_file,
     scenario_files,
 )
+from watchfloor_service.inventory import load_inventory
 
 TRUTH_FILE: Final = Path(__file__).parent.parent / "end_to_end" / "demo_truth.json"
 CONNECTORS: Final = {SURICATA_FILE: "suricata", WAZUH_FILE: "wazuh", SENTINEL_FILE: "microsoft"}
@@ -151,11 +151,23 @@ def test_every_repeated_record_is_the_same_alert_as_one_before_it(truth: dict[st
             seen.add(key)
 
 
-def test_the_inventory_lists_each_asset_with_a_tier_from_0_to_3() -> None:
-    assets = yaml.safe_load(inventory_file().read_text())["assets"]
-    assert {asset["tier"] for asset in assets} == {0, 1, 2, 3}
-    assert {asset["kind"] for asset in assets} == {"host", "ip", "user"}
-    assert len({(asset["kind"], asset["value"]) for asset in assets}) == len(assets)
+def test_the_inventory_is_one_that_the_command_reads() -> None:
+    assets = load_inventory(inventory_file())
+    assert {asset.tier for asset in assets} == {0, 1, 2, 3}
+    assert {asset.kind for asset in assets} == {EntityKind.HOST, EntityKind.IP, EntityKind.USER}
+
+
+def test_the_inventory_knows_the_assets_by_the_names_that_the_sensors_give_them() -> None:
+    known = {(asset.kind, asset.value) for asset in load_inventory(inventory_file())}
+    internal = {
+        (entity.kind, entity.value)
+        for path in scenario_files()
+        for outcome in outcomes(path)
+        if isinstance(outcome, Alert)
+        for entity in outcome.entities
+        if entity.role is EntityRole.TARGET and entity.kind is EntityKind.HOST
+    }
+    assert internal <= known
 
 
 def test_the_files_are_small_enough_to_ship() -> None:

@@ -1,6 +1,5 @@
 """Cuts a file or a request body into records: CSV, NDJSON or JSON, each plain, gzip or zstd."""
 
-from watchfloor_connectors.framing.raw import MAX_RAW_BYTES, RawRecord
 from watchfloor_connectors.framing.reading import (
     MAX_RECORD_BYTES,
     Format,
@@ -9,6 +8,7 @@ from watchfloor_connectors.framing.reading import (
     read_file,
     read_record,
 )
+from watchfloor_connectors.raw import MAX_RAW_BYTES, RawRecord
 
 __all__ = [
     "MAX_RAW_BYTES",

@@ -18,8 +18,8 @@ from typing import Final
 
 from watchfloor_connectors.framing.json_object import not_utf8
 from watchfloor_connectors.framing.lines import BrokenLine, too_long
-from watchfloor_connectors.framing.raw import RawRecord
 from watchfloor_connectors.framing.stream import PlainStream
+from watchfloor_connectors.raw import RawRecord
 from watchfloor_core.errors import ConfigurationError, RecordError
 from watchfloor_core.untrusted import quote_untrusted
 
@@ -61,7 +61,7 @@ class CsvRows:
                 return
             if not isinstance(line, bytes):
                 position += 1
-                yield RawRecord(position, original(line.raw), RecordError(line.reason), preamble)
+                yield RawRecord(position, original(line.raw), RecordError(line.reason), preamble, columns)
                 continue
             if not line:
                 # The csv module skips blank lines too, so positions agree with other readers of the file.
@@ -73,13 +73,13 @@ class CsvRows:
                 try:
                     fields = line.decode().split(delimiter)
                 except UnicodeDecodeError as error:
-                    yield RawRecord(position, original(line), RecordError(not_utf8(line, error.start)), preamble)
+                    yield RawRecord(position, original(line), RecordError(not_utf8(line, error.start)), preamble, columns)
                     continue
                 if len(fields) == width and b"\0" not in line:
                     raw = line if is_utf8 else original(line)
-                    yield RawRecord(position, raw, dict(zip(columns, fields, strict=True)), preamble)
+                    yield RawRecord(position, raw, dict(zip(columns, fields, strict=True)), preamble, columns)
                 else:
-                    yield RawRecord(position, original(line), _refusal(line, fields, width), preamble)
+                    yield RawRecord(position, original(line), _refusal(line, fields, width), preamble, columns)
                 continue
             if alone:
                 alone -= 1
@@ -91,7 +91,7 @@ class CsvRows:
                     returned.extendleft(reversed(taken[1:]))
                     alone = len(taken) - 2
                     taken = taken[:1]
-            yield RawRecord(position, original(b"\n".join(taken)), outcome, preamble)
+            yield RawRecord(position, original(b"\n".join(taken)), outcome, preamble, columns)
 
     def _one_line(self, line: bytes) -> dict[str, str] | RecordError:
         return self._quoted(line, deque(), may_run_on=False)[1]

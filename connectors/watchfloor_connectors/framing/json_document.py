@@ -12,8 +12,8 @@ from typing import Final
 
 from watchfloor_connectors.framing.json_object import decode_object
 from watchfloor_connectors.framing.lines import too_long
-from watchfloor_connectors.framing.raw import MAX_RAW_BYTES, RawRecord
 from watchfloor_connectors.framing.stream import PlainStream, StreamBrokenError
+from watchfloor_connectors.raw import MAX_RAW_BYTES, RawRecord
 from watchfloor_core.errors import RecordError
 from watchfloor_core.ports import Json, Record
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from watchfloor_connectors.framing.json_document import expand_document, is_envelope
 from watchfloor_connectors.framing.json_object import decode_object
 from watchfloor_connectors.framing.lines import BrokenLine
-from watchfloor_connectors.framing.raw import RawRecord
 from watchfloor_connectors.framing.stream import PlainStream
+from watchfloor_connectors.raw import RawRecord
 from watchfloor_core.errors import RecordError
 
 

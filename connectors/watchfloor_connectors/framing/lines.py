@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from watchfloor_connectors.framing.raw import MAX_RAW_BYTES
 from watchfloor_connectors.framing.stream import StreamBrokenError
+from watchfloor_connectors.raw import MAX_RAW_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from watchfloor_connectors.framing.csv_rows import CsvRows
 from watchfloor_connectors.framing.json_document import ENVELOPE, LISTS, expand_document
 from watchfloor_connectors.framing.json_lines import read_json_lines
 from watchfloor_connectors.framing.lines import read_lines
-from watchfloor_connectors.framing.raw import RawRecord
 from watchfloor_connectors.framing.stream import PlainStream, StreamBrokenError, open_stream
+from watchfloor_connectors.raw import RawRecord
 from watchfloor_core.errors import ConfigurationError, RecordError
 from watchfloor_core.ports import Record
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from watchfloor_core.errors import ConfigurationError, ConflictError, UnavailableError, WatchfloorError
@@ -60,16 +60,17 @@ def _sqlite(address: URL, error: DBAPIError | sqlite3.Error) -> WatchfloorError 
 
 
 def _postgresql(address: URL, error: DBAPIError | sqlite3.Error) -> WatchfloorError | None:
-    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(error, OperationalError | InterfaceError):
+        return None
     # libpq gives no SQLSTATE for what fails while connecting: only its text tells a refusal from a server that is down.
-    state = str(getattr(cause, "sqlstate", None) or "")
-    reason = str(cause).strip().partition("\n")[0]
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    reason = str(error.orig).strip().partition("\n")[0]
     place = f"PostgreSQL at {shown(address)!r}"
     if state in _CONFLICTS:
         return ConflictError(f"{place} gave way to a concurrent change ({reason}); do it again")
     refused = not state and ("authentication failed" in reason or "does not exist" in reason or "no pg_hba" in reason)
     if refused or state.startswith(_REFUSED):
         return ConfigurationError(f"{place} refuses the login ({reason}); mend database_url")
-    if not state or state.startswith(_DOWN):
+    if error.connection_invalidated or not state or state.startswith(_DOWN):
         return UnavailableError(f"{place} cannot be reached ({reason}); start it or mend database_url")
     return None

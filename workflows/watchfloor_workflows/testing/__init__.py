@@ -1,4 +1,4 @@
-"""Real parts for tests and benchmarks of workflows: a Temporal server, planted incidents, and a bench to put them on."""
+"""Real parts for tests and benchmarks of workflows: a Temporal server, planted incidents, a bench to put them on."""
 
 from watchfloor_workflows.testing.incidents import FixedEngine, change_incident, plant_incident
 from watchfloor_workflows.testing.server import DevServer

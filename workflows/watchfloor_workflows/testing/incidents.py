@@ -95,7 +95,7 @@ def change_incident(connection: Connection, tenant: str, incident_id: str, *, an
         .where(incident.c.tenant == tenant, incident.c.id == incident_id)
         .values(revision=incident.c.revision + 1, alert_count=incident.c.alert_count + 1, updated_us=now_us())
     )
-    revision = connection.execute(
+    revision: int = connection.execute(
         select(incident.c.revision).where(incident.c.tenant == tenant, incident.c.id == incident_id)
     ).scalar_one()
     if announce:

@@ -22,3 +22,5 @@ class RawRecord(NamedTuple):
     """The decoded record, or why there is none."""
     preamble: bytes = b""
     """What must stand before ``raw`` for it to be read alone: the CSV header line, a UTF-16 byte order mark."""
+    columns: tuple[str, ...] | None = None
+    """The CSV header; None for JSON."""
