@@ -14,9 +14,8 @@ import resource
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import batched
 from pathlib import Path
 
 import rfc8785
@@ -69,11 +68,92 @@ def record(folder: Path, count: int, batch: int) -> float:
     store = open_store(url)
     prepared = list(decisions(count))
     began = time.perf_counter()
-    for part in chunks(prepared, batch):
+    for start in range(0, count, batch):
         with store.write() as connection:
-            record_decisions(connection, TENANT, part)
+            record_decisions(connection, TENANT, prepared[start : start + batch])
     took = time.perf_counter() - began
     with store.read() as connection:
         export_ledger(connection, TENANT, folder / "ledger.ndjson")
     store.close()
     return took
+
+
+def insert_plainly(folder: Path, batch: int) -> float:
+    """The floor: the rows of the finished store, inserted as they are by the bare driver."""
+    target = folder / "floor.db"
+    migrate(f"sqlite:///{target}")
+    with closing(sqlite3.connect(folder / "ledger.db")) as source:
+        tables = {name: source.execute(f"SELECT * FROM {name}").fetchall() for name in ("ledger_entry", "span")}  # noqa: S608
+    connection = sqlite3.connect(target, isolation_level=None)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    statements = {
+        name: f"INSERT INTO {name} VALUES ({', '.join('?' * len(rows[0]))})"  # noqa: S608
+        for name, rows in tables.items()
+    }
+    count = len(tables["span"])
+    began = time.perf_counter()
+    for start in range(0, count, batch):
+        connection.execute("BEGIN IMMEDIATE")
+        for name, rows in tables.items():
+            connection.executemany(statements[name], rows[start : start + batch])
+        connection.execute("COMMIT")
+    took = time.perf_counter() - began
+    connection.close()
+    return took
+
+
+def hash_plainly(path: Path) -> float:
+    """The floor: reading the file and hashing each line."""
+    began = time.perf_counter()
+    with path.open("rb") as file:
+        for line in file:
+            hashlib.sha256(line).hexdigest()
+    return time.perf_counter() - began
+
+
+def canonicalise(sample: Sequence[Decision]) -> tuple[float, float]:
+    """Seconds per body by ours and by the reference package."""
+    bodies = [dict(decision.body) for decision in sample]
+    began = time.perf_counter()
+    for body in bodies:
+        canonical(body)
+    ours = time.perf_counter() - began
+    began = time.perf_counter()
+    for body in bodies:
+        rfc8785.dumps(body)
+    reference = time.perf_counter() - began
+    return ours / len(bodies), reference / len(bodies)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=int, default=100_000)
+    parser.add_argument("--batch", type=int, default=500)
+    arguments = parser.parse_args()
+    count = arguments.entries
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recorded = record(folder, count, arguments.batch)
+        inserted = insert_plainly(folder, arguments.batch)
+        path = folder / "ledger.ndjson"
+        size = path.stat().st_size
+        hashed = hash_plainly(path)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began = time.perf_counter()
+        report = verify_file(path)
+        verified = time.perf_counter() - began
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        assert report.ok
+        assert report.entries == count
+    ours, reference = canonicalise(list(decisions(2_000)))
+
+    print(f"ledger, {count:,} entries of {size // count:,} bytes, {arguments.batch} a transaction, SQLite")
+    print(f"  canonical JSON       {ours * 1e6:8.1f} µs a body     {reference / ours:6.1f} x the rate of rfc8785")
+    print(f"  recorded             {count / recorded:8,.0f} entries/s  {inserted / recorded:6.2f} of plain inserts")
+    print(f"  verified             {count / verified:8,.0f} entries/s  {hashed / verified:6.2f} of plain SHA-256")
+    print(f"  a million entries    {verified / count * 1e6:8.1f} s to verify at this rate")
+    print(f"  memory of verifying  {grown / 1024:8.1f} MB more than before")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from watchfloor_connectors.normalise import bounded, normalise
+from watchfloor_connectors.normalise import normalise
 from watchfloor_core.alert import Attribute, Entity, EntityKind, EntityRole, Integrity
 from watchfloor_core.errors import RecordError
 
@@ -58,8 +58,11 @@ class AlertDraft:
         self._add(kind, name, role, integrity)
 
     def verbatim_entity(self, kind: EntityKind, value: str, role: EntityRole, integrity: Integrity) -> None:
-        """Adds an entity whose value is an anonymised id: neither checked nor normalised."""
-        self._add(kind, bounded(value), role, integrity)
+        """Adds an entity whose value is an anonymised id: spelt as its kind is, but no address or hash is expected."""
+        is_checked = kind in (EntityKind.IP, EntityKind.FILE_HASH)
+        name = normalise(EntityKind.RESOURCE if is_checked else kind, value)
+        if name is not None:
+            self._add(kind, name, role, integrity)
 
     def _add(self, kind: EntityKind, name: str, role: EntityRole, integrity: Integrity) -> None:
         key = (kind, name, role)

@@ -159,7 +159,7 @@ class EntityMapping(ListRule):
     malformed: Literal["refuse", "skip"] = "refuse"
     """What becomes of a record whose value cannot be of that kind; one that an attacker could write never counts."""
     verbatim: bool = False
-    """The value is an anonymised id: neither checked nor normalised."""
+    """The value is an anonymised id: no address or hash is expected where the kind is ip or file_hash."""
     when: tuple[Condition, ...] = ()
 
 

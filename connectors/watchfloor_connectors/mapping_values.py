@@ -105,13 +105,14 @@ def _compile_each(rule: ValueRule, nulls: NullValues, split: str | None) -> Text
         if pattern is not None:
             match = pattern.search(text[:EXTRACT_LIMIT])
             found = match.group(1) if match else None
+            found = None if found is None else found.strip()
         else:
             found = text
         if found is not None and rule.lower:
             found = found.lower()
         if found is not None and rule.lookup is not None:
             found = rule.lookup.get(found)
-        return found.strip() or None if found is not None else None
+        return found or None
 
     def each(record: Record) -> list[str]:
         for source in sources:
@@ -121,7 +122,7 @@ def _compile_each(rule: ValueRule, nulls: NullValues, split: str | None) -> Text
         else:
             return fallback
         if split is not None:
-            texts = [part for text in texts for part in text.split(split)]
+            texts = [part.strip() for text in texts for part in text.split(split)]
         return [found for text in texts if (found := finished(text)) is not None] or fallback
 
     return each

@@ -103,9 +103,8 @@ class Registry:
             case [only] if 2 * found[only] > len(records):
                 return self._connectors[only]
             case [only]:
-                raise ConfigurationError(
-                    f"only {found[only]} of the first {len(records)} records are of {only!r}. {_seen(records)}. {_REMEDY}"
-                )
+                share = f"only {found[only]} of the first {len(records)} records are of {only!r}"
+                raise ConfigurationError(f"{share}. {_seen(records)}. {_REMEDY}")
             case []:
                 raise ConfigurationError(f"no connector recognises the records. {_seen(records)}. {_REMEDY}")
             case several:

@@ -46,10 +46,10 @@ class Suricata:
     version = "1"
 
     def recognises(self, record: Record) -> bool:
-        if record.get("event_type") not in EVENT_TYPES or not isinstance(record.get("timestamp"), str):
+        kind, alert = record.get("event_type"), record.get("alert")
+        if not isinstance(kind, str) or kind not in EVENT_TYPES or not isinstance(record.get("timestamp"), str):
             return False
-        alert = record.get("alert")
-        return isinstance(alert, dict) and "signature_id" in alert if record["event_type"] == "alert" else True
+        return kind != "alert" or (isinstance(alert, dict) and "signature_id" in alert)
 
     def to_alert(self, record: Record) -> Alert | None:
         if required_text(record, "event_type") != "alert":

@@ -21,8 +21,10 @@ Moment = tuple[int, TimePrecision]
 """Microseconds since the Unix epoch, UTC, and the precision of the source."""
 
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
-_LAST_US: Final = 7_258_118_400 * MICROSECONDS
-"""2200-01-01: a later time is a wrong unit."""
+_FIRST_US: Final = 631_152_000 * MICROSECONDS
+"""1990-01-01: an earlier time is a wrong unit, or a clock that was never set."""
+_LAST_US: Final = 4_102_444_800 * MICROSECONDS
+"""2100-01-01: a later time is a wrong unit."""
 _PRECISIONS: Final = (
     TimePrecision.SECOND,
     TimePrecision.MILLISECOND, TimePrecision.MILLISECOND, TimePrecision.MILLISECOND,
@@ -114,9 +116,9 @@ def parse_format(text: str, pattern: str, zone: tzinfo | None = None) -> Moment:
 
 
 def _checked(micros: int, text: str) -> int:
-    if 0 <= micros < _LAST_US:
+    if _FIRST_US <= micros < _LAST_US:
         return micros
-    raise RecordError(f"the time {quote_untrusted(text, 60)} is not between 1970 and 2200: is its unit another?")
+    raise RecordError(f"the time {quote_untrusted(text, 60)} is not between 1990 and 2100: is its unit another?")
 
 
 # A file's records come from few days, minutes and offsets: each is computed once.

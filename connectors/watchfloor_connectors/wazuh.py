@@ -149,4 +149,3 @@ def _who(record: Record, groups: tuple[str, ...], draft: AlertDraft) -> None:
         draft.entity(EntityKind.USER, user, role, typed, path=path)
         if typed is Integrity.EXTERNAL:
             draft.external("login_user", user)
-

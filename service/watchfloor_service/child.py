@@ -130,6 +130,8 @@ class Child:
                 env=dict(self.part.environment),
                 # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops in order.
                 start_new_session=True,
+                # What a part writes, Temporal's database above all, is for its owner only.
+                umask=0o077,
                 pass_fds=(*self._inherited, *((writing,) if speaks else ())),
             )
         finally:

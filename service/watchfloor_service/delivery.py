@@ -22,7 +22,7 @@ from watchfloor_core.store.engine import Store
 from watchfloor_core.store.ingest import ParsedBatch, ParsedRecord, register_source
 from watchfloor_service.bodies import decompress
 from watchfloor_service.intake import batches, take_in
-from watchfloor_service.problems import ProblemError, ProblemKind, unknown_connector
+from watchfloor_service.problems import ProblemError, ProblemKind
 
 DETECT: Final = 100
 """So many of the first records are looked at to tell the format."""
@@ -105,7 +105,11 @@ class Deliveries:
             prefix = f"{key_digest}.{body_digest}."
         self._register(delivery)
         size = self._settings.batch_records if within is None else 2**31
-        parsed = parse_records(connector, framed)
+        try:
+            parsed = parse_records(connector, framed)
+        except ConfigurationError as error:
+            # A mapping reads columns that this CSV lacks.
+            raise self._no_connector(error) from None
         return self._write(
             delivery.tenant, batches(connector, parsed, delivery.source_id, size=size, key_prefix=prefix), within
         )
@@ -135,9 +139,16 @@ class Deliveries:
         try:
             if delivery.connector is not None:
                 return self._registry.get(delivery.connector)
-            return self._registry.detect(framed.peek(DETECT))
+            return self._registry.detect(framed.peek(DETECT), columns=framed.columns)
         except ConfigurationError as error:
-            raise unknown_connector(error) from None
+            raise self._no_connector(error) from None
+
+    def _no_connector(self, error: ConfigurationError) -> ProblemError:
+        return ProblemError(
+            ProblemKind.UNKNOWN_CONNECTOR,
+            f"{error}; over HTTP the connector is named by the query parameter `connector`",
+            extensions={"connectors": list(self._registry.names())},
+        )
 
     def _refuse_other_body(self, delivery: Delivery, key_digest: str, body_digest: str) -> None:
         """A key that came with another body before is the sender's mistake; to answer "known" would lose alerts."""

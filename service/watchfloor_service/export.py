@@ -14,10 +14,12 @@ from sqlalchemy import Connection, Row, select
 from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.ports import Json
+from watchfloor_core.store.incidents import export_alerts
 from watchfloor_core.store.schema import entity, incident, incident_entity
 
 INCIDENTS_FILE: Final = "incidents.ndjson"
 ALERTS_FILE: Final = "alerts.csv"
+ALERT_COLUMNS: Final = ("row", "fingerprint", "incident_id", "verdict", "probability", "closed_by")
 INCIDENTS_AT_ONCE: Final = 500
 """Incidents whose entities are held in memory together."""
 
@@ -66,6 +68,24 @@ def make_folder(out: Path) -> None:
         raise ConfigurationError(
             f"folder {str(out)!r} cannot be written ({error.strerror}); name another by --out"
         ) from error
+
+
+def write_alerts(connection: Connection, tenant: str, source_id: str, path: Path) -> int:
+    """One CSV line per record of the source, in its order; returns how many.
+
+    ``row`` is the record's number in the source, from 1, a header not counted. ``probability`` is that of
+    TruePositive. A record that is no alert has its number only.
+    """
+    count = 0
+    with replacing(path) as file:
+        file.write((",".join(ALERT_COLUMNS) + "\n").encode())
+        for one in export_alerts(connection, tenant, source_id):
+            # None of the values can hold a comma or a quote: a number, hex, an id, names of closed sets.
+            probability = "" if one.probability is None else f"{one.probability:.6g}"
+            values = (one.fingerprint or "", one.incident_id or "", one.verdict or "", probability, one.closed_by or "")
+            file.write(f"{one.position},{','.join(values)}\n".encode())
+            count += 1
+    return count
 
 
 def write_incidents(connection: Connection, tenant: str, path: Path) -> int:

@@ -15,7 +15,7 @@ from watchfloor_core.ports import Connector
 from watchfloor_core.settings import Settings
 from watchfloor_service.input_file import InputFile, UnreadableFile, examine
 from watchfloor_service.inventory import Asset, load_inventory
-from watchfloor_service.reading import connector_choice
+from watchfloor_service.reading import ConnectorChoice, connector_choice
 
 TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
@@ -70,7 +70,7 @@ def plan_run(settings: Settings, request: RunRequest) -> Plan:
         raise ConfigurationError(
             f"tenant {request.tenant!r}: expected 1 to 64 of a-z, 0-9, '_', '.', '-', beginning with a letter or digit"
         )
-    choose = connector_choice(*_registry(settings, request))
+    choose = _choice(settings, request)
     assets = load_inventory(request.inventory) if request.inventory is not None else None
     inputs = examine(request.files)
     planned: list[PlannedFile] = []
@@ -87,13 +87,13 @@ def plan_run(settings: Settings, request: RunRequest) -> Plan:
     return Plan(tenant, tuple(planned), tuple(unreadable), inputs.repeated, assets)
 
 
-def _registry(settings: Settings, request: RunRequest) -> tuple[Registry, str | None]:
-    """The connectors, and the name of the one to use where the request settles it."""
+def _choice(settings: Settings, request: RunRequest) -> ConnectorChoice:
+    """How the connector of each file is found; a wrong name or mapping is said now."""
     registry = Registry.load(settings)
-    if request.mapping is not None:
+    if request.mapping is None:
         if request.connector is not None:
-            raise ConfigurationError("--connector and --mapping both say how to read the files; give one of them")
-        return registry.with_mapping(request.mapping)
+            registry.get(request.connector)
+        return connector_choice(registry, request.connector)
     if request.connector is not None:
-        registry.get(request.connector)
-    return registry, request.connector
+        raise ConfigurationError("--connector and --mapping both say how to read the files; give one of them")
+    return connector_choice(*registry.with_mapping(request.mapping))

@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from watchfloor_core.errors import (
-    ConfigurationError,
     ConflictError,
     NotFoundError,
     RefusedError,
@@ -154,11 +153,6 @@ def invalid_request(error: RequestValidationError) -> ProblemError:
             ]
         },
     )
-
-
-def unknown_connector(error: ConfigurationError) -> ProblemError:
-    """A connector that does not exist, or a body that no single connector recognises."""
-    return ProblemError(ProblemKind.UNKNOWN_CONNECTOR, str(error))
 
 
 def _http_problem(error: HTTPException) -> ProblemError:

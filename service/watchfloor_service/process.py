@@ -68,11 +68,17 @@ async def _work(settings: Settings, heartbeat: Heartbeat) -> None:
     from watchfloor_service.housekeeping import keep_house
     from watchfloor_workflows.worker import run_worker
 
-    beating = asyncio.create_task(_beat(heartbeat))
+    beside = [asyncio.create_task(_beat(heartbeat))]
+
+    def on_ready() -> None:
+        heartbeat.ready()
+        beside.append(asyncio.create_task(keep_house(settings)))
+
     try:
-        await run_worker(settings, housekeeping=keep_house, on_ready=heartbeat.ready)
+        await run_worker(settings, on_ready=on_ready)
     finally:
-        beating.cancel()
+        for task in beside:
+            task.cancel()
 
 
 async def _beat(heartbeat: Heartbeat) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import func, select
 
 from watchfloor_connectors.framing import Framed, read_file
-from watchfloor_connectors.parse import parse_records
+from watchfloor_connectors.parse import check_columns, parse_records
 from watchfloor_connectors.raw import RawRecord
 from watchfloor_connectors.registry import Registry
 from watchfloor_core.ports import Connector
@@ -92,10 +92,15 @@ def taken_up_to(store: Store, tenant: str, source_id: str) -> int:
 
 
 def connector_choice(registry: Registry, name: str | None) -> ConnectorChoice:
-    """Chooses by name where one is given, else by what the first records look like."""
+    """Chooses by name where one is given, else by what the first records look like.
+
+    A mapping that reads columns which the file lacks does not fit it.
+    """
 
     def choose(framed: Framed) -> Connector:
-        return registry.get(name) if name else registry.detect(framed.peek(PEEKED_RECORDS))
+        found = registry.detect(framed.peek(PEEKED_RECORDS), hint=name, columns=framed.columns)
+        check_columns(found, framed.columns, framed.name)
+        return found
 
     return choose
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from watchfloor_connectors.framing import read_record
+from watchfloor_connectors.parse import parse_record
 from watchfloor_connectors.registry import Registry
 from watchfloor_core.alert import Alert
 from watchfloor_core.clock import now_us
@@ -85,6 +86,6 @@ def retry_letter(
 
 def _read(connector: Connector, raw: bytes) -> Alert | RecordError | None:
     try:
-        return connector.to_alert(read_record(raw))
+        return parse_record(connector, read_record(raw))
     except RecordError as error:
         return error

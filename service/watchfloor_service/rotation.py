@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ class RotatingLog:
         self.path = path
         self._max_bytes = max_bytes
         self._kept = kept
-        self._file = path.open("ab")
+        self._file = open(path, "ab", opener=_private)  # noqa: SIM115 - held open until `close`
 
     def write(self, data: bytes) -> None:
         """Append, after making room; what does not fit into one file is cut at its size."""
@@ -35,7 +36,11 @@ class RotatingLog:
             older = self.path if number == 1 else self._numbered(number - 1)
             if older.exists():
                 older.replace(self._numbered(number))
-        self._file = self.path.open("wb")
+        self._file = open(self.path, "wb", opener=_private)  # noqa: SIM115 - as above
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

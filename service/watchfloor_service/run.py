@@ -9,9 +9,8 @@ from typing import Final
 
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
-from watchfloor_core.store.incidents import export_alerts
 from watchfloor_core.untrusted import escape_untrusted
-from watchfloor_service.export import INCIDENTS_FILE, alert_files, make_folder, replacing, write_incidents
+from watchfloor_service.export import INCIDENTS_FILE, alert_files, make_folder, write_alerts, write_incidents
 from watchfloor_service.input_file import UnreadableFile
 from watchfloor_service.interruption import run_interruptibly
 from watchfloor_service.pipeline import Outcome, some_stack, work_off
@@ -78,8 +77,7 @@ def _write_files(store: Store, plan: Plan, out: Path) -> _Result:
     incidents = out / INCIDENTS_FILE
     with store.read() as connection:
         for file, path in zip(files, paths, strict=True):
-            with replacing(path) as handle:
-                export_alerts(connection, plan.tenant, file.source_id, handle)
+            write_alerts(connection, plan.tenant, file.source_id, path)
         write_incidents(connection, plan.tenant, incidents)
         return _Result(summarise(connection, plan.tenant), (*paths, incidents))
 

@@ -123,6 +123,8 @@ def spend_signature(connection: Connection, webhook: Webhook, signature: bytes, 
             expires_us=moment + 2 * WINDOW_S * MICROSECONDS,
         )
         .on_conflict_do_nothing()
-    )
-    if inserted.rowcount == 0:
+        # psycopg counts no rows of an insert that skips one; a returned row does.
+        .returning(table.c.webhook)
+    ).first()
+    if inserted is None:
         raise ProblemError(ProblemKind.REPLAYED, "this signed message was taken in before; nothing was changed")

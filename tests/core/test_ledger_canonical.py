@@ -7,6 +7,7 @@ import math
 import struct
 from enum import IntEnum, StrEnum
 
+import orjson
 import pytest
 import rfc8785
 from hypothesis import example, given
@@ -103,6 +104,17 @@ def test_every_float_is_written_as_the_reference_package_does(value: float) -> N
 def test_canonical_bytes_parse_to_their_value(value: JsonValue) -> None:
     data = canonical(value)
     assert canonical(parse_canonical(data)) == data
+
+
+@given(_VALUES)
+def test_json_of_another_writer_is_canonical_only_where_the_reference_package_writes_the_same(value: JsonValue) -> None:
+    """Parsing has a shortcut of its own: it must not let another number, order or escape through."""
+    for data in (orjson.dumps(value), orjson.dumps(value, option=orjson.OPT_SORT_KEYS), json.dumps(value).encode()):
+        if data == rfc8785.dumps(value):
+            parse_canonical(data)
+        else:
+            with pytest.raises(ValueError, match="not in canonical form"):
+                parse_canonical(data)
 
 
 class _Colour(StrEnum):

@@ -199,6 +199,16 @@ def test_the_reference_lists_each_setting_with_its_default() -> None:
     assert listed == {name: "false" if default == "False" else default for name, default in shown.items()}
 
 
+def test_the_scenarios_page_counts_its_records_rightly() -> None:
+    rows = re.findall(
+        r"(?m)^\| `(\S+\.gz)` \|.*\| ([\d,]+) \|$", (ROOT / "docs/reference/demo-scenario.md").read_text()
+    )
+    truth = json.loads((Path(__file__).parent / "demo_truth.json").read_text())
+    assert {name: int(count.replace(",", "")) for name, count in rows} == {
+        name: facts["records"] for name, facts in truth.items()
+    }
+
+
 def test_each_make_target_named_anywhere_is_in_the_makefile() -> None:
     targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text()))
     named = {name for page in PAGES for name in re.findall(r"(?:`|\$ )make ([a-z]+)", page.read_text(encoding="utf-8"))}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -35,9 +37,17 @@ FILES: Final = pytest.mark.parametrize("path", scenario_files(), ids=lambda path
 Outcome = Alert | RecordError | None
 
 
+@cache
 def outcomes(path: Path) -> list[Outcome]:
     connector = Registry.load(Settings()).get(CONNECTORS[path.name])
     return [record.outcome for record in parse_records(connector, read_file(path))]
+
+
+def labelled_texts(path: Path) -> Iterator[tuple[str, Integrity]]:
+    for outcome in outcomes(path):
+        if isinstance(outcome, Alert):
+            yield from ((attribute.value, attribute.integrity) for attribute in outcome.attributes)
+            yield from ((entity.value, entity.integrity) for entity in outcome.entities)
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +132,7 @@ def test_people_work_by_day_and_machines_by_night() -> None:
     ],
 )
 def test_text_that_attackers_wrote_reaches_the_alerts_with_its_label(trick: str) -> None:
-    labels = {
-        labelled.integrity
-        for path in scenario_files()
-        for outcome in outcomes(path)
-        if isinstance(outcome, Alert)
-        for labelled in (*outcome.attributes, *outcome.entities)
-        if trick in labelled.value
-    }
+    labels = {label for path in scenario_files() for value, label in labelled_texts(path) if trick in value}
     assert labels == {Integrity.EXTERNAL}
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, delete, exists, select, update
 
+from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import outbox
 
 ROWS_AT_ONCE: Final = 5_000
@@ -81,3 +82,15 @@ def mark_delivered(connection: Connection, deliveries: Sequence[Delivery], now_u
     row_ids = [row_id for delivery in deliveries for row_id in delivery.row_ids]
     if row_ids:
         connection.execute(update(outbox).where(outbox.c.id.in_(row_ids)).values(delivered_us=now_us))
+
+
+def forget_delivered(store: Store, *, before_us: int) -> int:
+    """Delete rows that were delivered before then, in small transactions; returns how many went."""
+    forgotten = 0
+    while True:
+        with store.write() as connection:
+            old = select(outbox.c.id).where(outbox.c.delivered_us < before_us).limit(ROWS_AT_ONCE)
+            deleted = connection.execute(delete(outbox).where(outbox.c.id.in_(old))).rowcount
+        forgotten += deleted
+        if deleted < ROWS_AT_ONCE:
+            return forgotten

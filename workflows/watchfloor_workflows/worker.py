@@ -26,6 +26,7 @@ from watchfloor_core.telemetry.setup import configure_telemetry
 from watchfloor_workflows import search_attributes
 from watchfloor_workflows.activities import IncidentActivities
 from watchfloor_workflows.client import connect
+from watchfloor_workflows.housekeeping import keep_house
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.relay import Relay
 
@@ -38,8 +39,6 @@ CACHED_WORKFLOWS: Final = 400
 HOUSEKEEPING_S: Final = 3600.0
 SHUTDOWN: Final = timedelta(seconds=10)
 """Activities under way may finish within this time after a stop."""
-
-Housekeeping = Callable[[Store, Settings], None]
 
 
 def incident_worker(client: Client, settings: Settings, activities: IncidentActivities) -> Worker:
@@ -59,14 +58,13 @@ async def run_worker(
     settings: Settings,
     *,
     engine: TriageEngine | None = None,
-    housekeeping: Housekeeping | None = None,
     on_ready: Callable[[], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Work until SIGTERM, SIGINT or ``stop``; what is under way is finished first.
 
-    A Temporal server that is not up yet is waited for. The store's schema must be up to date. ``housekeeping`` is
-    called at the start and every hour. Raises `ConfigurationError` where a setting is wrong.
+    A Temporal server that is not up yet is waited for. The store's schema must be up to date. Raises
+    `ConfigurationError` where a setting is wrong.
     """
     stop = stop or asyncio.Event()
     store = open_store(settings.store_url)
@@ -74,7 +72,7 @@ async def run_worker(
         with _stopping_on_signals(stop), configure_telemetry(settings, store, "watchfloor-worker"):
             client = await _connect_patiently(settings, stop)
             if client is not None:
-                await _work(client, store, settings, engine or SpecialistTriage(), housekeeping, on_ready, stop)
+                await _work(client, store, settings, engine or SpecialistTriage(), on_ready, stop)
     finally:
         store.close()
 
@@ -84,37 +82,36 @@ async def _work(
     store: Store,
     settings: Settings,
     engine: TriageEngine,
-    housekeeping: Housekeeping | None,
     on_ready: Callable[[], None] | None,
     stop: asyncio.Event,
 ) -> None:
-    await search_attributes.register(client)
     with ThreadPoolExecutor(ACTIVITY_THREADS, "activity") as threads:
         activities = IncidentActivities(store, engine, PolicyFile(settings), threads)
         relay = Relay(client, store, settings)
         async with incident_worker(client, settings, activities), asyncio.TaskGroup() as tasks:
             tasks.create_task(relay.run(stop))
-            if housekeeping is not None:
-                tasks.create_task(_keep_house(housekeeping, store, settings, stop))
+            tasks.create_task(_keep_house(store, settings, stop))
             if on_ready is not None:
                 on_ready()
 
 
-async def _keep_house(housekeeping: Housekeeping, store: Store, settings: Settings, stop: asyncio.Event) -> None:
+async def _keep_house(store: Store, settings: Settings, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
-            await asyncio.to_thread(housekeeping, store, settings)
+            await asyncio.to_thread(keep_house, store, settings)
         except UnavailableError as error:
-            logger.warning("housekeeping is put off to the next hour: %s", error)
+            logger.warning("housekeeping is put off for an hour: %s", error)
         await _wait(stop, HOUSEKEEPING_S)
 
 
 async def _connect_patiently(settings: Settings, stop: asyncio.Event) -> Client | None:
-    """A client, or None where the stop came first."""
+    """A client of a cluster that knows our search attributes, or None where the stop came first."""
     delay = 0.25
     while not stop.is_set():
         try:
-            return await connect(settings)
+            client = await connect(settings)
+            await search_attributes.register(client)
+            return client
         except UnavailableError as error:
             logger.warning("%s; next try in %.1f s", error, delay)
         await _wait(stop, delay)

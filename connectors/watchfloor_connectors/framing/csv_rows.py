@@ -73,7 +73,9 @@ class CsvRows:
                 try:
                     fields = line.decode().split(delimiter)
                 except UnicodeDecodeError as error:
-                    yield RawRecord(position, original(line), RecordError(not_utf8(line, error.start)), preamble, columns)
+                    yield RawRecord(
+                        position, original(line), RecordError(not_utf8(line, error.start)), preamble, columns
+                    )
                     continue
                 if len(fields) == width and b"\0" not in line:
                     raw = line if is_utf8 else original(line)

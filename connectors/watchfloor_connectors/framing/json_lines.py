@@ -12,9 +12,7 @@ from watchfloor_connectors.raw import RawRecord
 from watchfloor_core.errors import RecordError
 
 
-def read_json_lines(
-    lines: Iterator[bytes | BrokenLine], stream: PlainStream, limit: int
-) -> Iterator[RawRecord]:
+def read_json_lines(lines: Iterator[bytes | BrokenLine], stream: PlainStream, limit: int) -> Iterator[RawRecord]:
     """One record a line; a line that is an API's envelope (``{"Records": […]}``) gives the records inside."""
     mark = stream.mark
     is_utf8 = stream.encoding is None

@@ -31,6 +31,8 @@ _OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _SAME_FROM: Final = 1e-5
 _SAME_BELOW: Final = 1e15
 """In this range of magnitudes both write a float that is not whole as its shortest decimal, without exponent."""
+_OTHER_NUMBERS: Final = (b".0,", b".0]", b".0}", b"e+", b"e-")
+"""Outside of it, what ``orjson`` writes holds one of these. (They stand in texts too; then the longer way is taken.)"""
 
 
 class _BeyondFastPathError(Exception):
@@ -58,6 +60,8 @@ def parse_canonical(data: bytes) -> JsonValue:
     number written otherwise.
     """
     value: JsonValue = orjson.loads(data)
+    if _is_plainly_canonical(data, value):
+        return value
     try:
         if canonical(value) == data:
             return value
@@ -67,6 +71,19 @@ def parse_canonical(data: bytes) -> JsonValue:
         if canonical(value) == data:
             return value
     raise ValueError("is JSON, but not in canonical form (RFC 8785)")
+
+
+def _is_plainly_canonical(data: bytes, value: JsonValue) -> bool:
+    """True only for canonical bytes of an object, seen without a walk through it; False says nothing."""
+    if not (data.startswith(b"{") and data.isascii()):
+        return False
+    for text in _OTHER_NUMBERS:
+        if text in data:
+            return False
+    try:
+        return orjson.dumps(value, option=_OPTIONS) == data
+    except TypeError:
+        return False
 
 
 def _integer_or_double(digits: str) -> int | float:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from watchfloor_core.identity import digest16
 from watchfloor_core.ledger.canonical import JsonValue, canonical, parse_canonical
@@ -45,8 +46,20 @@ Kind: TypeAlias = Literal[
 ]
 """What was decided. A verifier takes any name of the form `_KIND`, so that an older one reads a newer ledger."""
 
-_FIELDS: Final = frozenset({"v", "tenant", "chain", "seq", "id", "kind", "at", "prev", "trace", "parent", "body"})
-_INTEGERS: Final = ("v", "seq", "at")
+_FIELDS: Final[Mapping[str, type]] = {
+    "v": int,
+    "tenant": str,
+    "chain": str,
+    "seq": int,
+    "id": str,
+    "kind": str,
+    "at": int,
+    "prev": str,
+    "trace": str,
+    "parent": str,
+    "body": dict,
+}
+_TYPE_NAMES: Final[Mapping[type, str]] = {int: "an integer", str: "text", dict: "an object"}
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _CHAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,47}")
 _ID: Final = re.compile(r"[0-9a-f]{16}")
@@ -132,36 +145,32 @@ def parse_entry(data: bytes) -> Entry:
     value = parse_canonical(data)
     if not isinstance(value, dict):
         raise ValueError(f"is a JSON {type(value).__name__}, expected an object")
-    if value.keys() != _FIELDS:
-        missing, extra = sorted(_FIELDS - value.keys()), sorted(value.keys() - _FIELDS)
+    if value.keys() != _FIELDS.keys():
+        missing, extra = sorted(_FIELDS.keys() - value.keys()), sorted(value.keys() - _FIELDS.keys())
         raise ValueError(f"lacks the fields {missing} and has the unknown fields {extra}")
-    for name in _INTEGERS:
-        if type(value[name]) is not int:
-            raise ValueError(f"{name} is {value[name]!r}, expected an integer")
-    match value:
-        case {
-            "v": int(version),
-            "tenant": str(tenant),
-            "chain": str(chain),
-            "seq": int(seq),
-            "id": str(id_),
-            "kind": str(kind),
-            "at": int(at),
-            "prev": str(prev),
-            "trace": str(trace),
-            "parent": None | str() as parent,
-            "body": dict(body),
-        }:
-            pass
-        case _:
-            raise ValueError("has a field of the wrong type")
-    if version != VERSION:
-        raise ValueError(f"v is {version}, expected {VERSION}: written by a newer Watchfloor, verify it with that one")
-    entry = Entry(tenant, chain, seq, id_, kind, at, prev, parent, body)
+    fields: dict[str, Any] = value  # the types of the values are checked next
+    for name, kind in _FIELDS.items():
+        if type(fields[name]) is not kind and not (name == "parent" and fields[name] is None):
+            raise ValueError(f"{name} is {fields[name]!r:.100}, expected {_TYPE_NAMES[kind]}")
+    if fields["v"] != VERSION:
+        raise ValueError(
+            f"v is {fields['v']}, expected {VERSION}: written by a newer Watchfloor, verify it with that one"
+        )
+    entry = Entry(
+        tenant=fields["tenant"],
+        chain=fields["chain"],
+        seq=fields["seq"],
+        id=fields["id"],
+        kind=fields["kind"],
+        at=fields["at"],
+        prev=fields["prev"],
+        parent=fields["parent"],
+        body=fields["body"],
+    )
     if not _is_well_formed(entry):
         raise ValueError("has a chain, seq, id, kind, prev or parent that is not of its form")
-    if trace != trace_id(tenant, chain):
-        raise ValueError(f"trace is {trace!r}, expected {trace_id(tenant, chain)!r}")
+    if fields["trace"] != (expected := trace_id(entry.tenant, entry.chain)):
+        raise ValueError(f"trace is {fields['trace']!r}, expected {expected!r}")
     return entry
 
 

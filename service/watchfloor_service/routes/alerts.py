@@ -11,6 +11,7 @@ from watchfloor_service.api_parts import parts_of
 from watchfloor_service.authentication import Requires
 from watchfloor_service.bodies import check_encoding
 from watchfloor_service.delivery import MEDIA_TYPES, Delivery, Receipt
+from watchfloor_service.http_json import json_answer
 from watchfloor_service.problems import ProblemError, ProblemKind
 from watchfloor_service.tokens import Scope, Token
 
@@ -37,10 +38,9 @@ def layout_of(content_type: str | None) -> Format:
 async def post_alerts(
     caller: Annotated[Token, Depends(Requires(Scope.ALERTS_WRITE))],
     request: Request,
-    response: Response,
     connector: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
-) -> Receipt:
+) -> Response:
     """Take a batch in for the token's tenant: 202 with counts, 200 where all of it was known."""
     parts = parts_of(request)
     layout = layout_of(request.headers.get("content-type"))
@@ -58,5 +58,9 @@ async def post_alerts(
             idempotency_key=idempotency_key,
         )
         receipt = await parts.work(parts.deliveries.accept, delivery)
-    response.status_code = 200 if receipt.known else TAKEN_IN
-    return receipt
+    return receipt_answer(receipt)
+
+
+def receipt_answer(receipt: Receipt) -> Response:
+    """The counts; the status says whether anything was new."""
+    return json_answer(receipt, 200 if receipt.known else TAKEN_IN)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from watchfloor_core.clock import to_iso
 from watchfloor_core.store.deadletters import DeadLetter, count_dead_letters, list_dead_letters
 from watchfloor_service.api_parts import parts_of
 from watchfloor_service.authentication import Requires
+from watchfloor_service.http_json import json_answer
 from watchfloor_service.tokens import Scope, Token
 
 router = APIRouter()
@@ -65,7 +66,7 @@ def list_(
     state: Annotated[Literal["open", "resolved", "all"], Query()] = "open",
     after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
-) -> DeadLetterPage:
+) -> Response:
     """A page of the caller's tenant's dead letters, oldest first."""
     is_open = {"open": True, "resolved": False, "all": None}[state]
     with parts_of(request).store.read() as connection:
@@ -75,4 +76,4 @@ def list_(
         total = count_dead_letters(connection, caller.tenant, connector=connector, is_open=is_open)
     page = found[:limit]
     following = page[-1].id if len(found) > limit else None
-    return DeadLetterPage([DeadLetterView.of(letter) for letter in page], total, following)
+    return json_answer(DeadLetterPage([DeadLetterView.of(letter) for letter in page], total, following))

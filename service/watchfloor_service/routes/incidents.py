@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import Field
 
 from watchfloor_agents.correlation import revise
@@ -14,19 +14,17 @@ from watchfloor_core.identity import digest16
 from watchfloor_core.incident import Verdict
 from watchfloor_service.api_parts import parts_of
 from watchfloor_service.authentication import Requires
+from watchfloor_service.http_json import JsonBody, StrictModel, json_answer
 from watchfloor_service.incident_view import (
     MAX_PAGE,
-    IncidentDetail,
-    IncidentPage,
     list_incidents,
     load_incident,
     require_incident,
 )
-from watchfloor_service.json_body import JsonBody, StrictModel
 from watchfloor_service.problems import ProblemError, ProblemKind
 from watchfloor_service.status_filter import StatusFilter, expand
 from watchfloor_service.tokens import Scope, Token
-from watchfloor_service.trace_view import Trace, load_trace
+from watchfloor_service.trace_view import load_trace
 from watchfloor_workflows.messages import DecideIncidentInput, IncidentStanding, ReopenIncidentInput
 
 router = APIRouter(prefix="/v1/incidents")
@@ -90,15 +88,16 @@ def list_(
     verdict: Annotated[list[Verdict], Query()] = [],  # noqa: B006 -- as above
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
-) -> IncidentPage:
+) -> Response:
     """A page of the caller's tenant's incidents, those with the latest alerts first."""
     with parts_of(request).store.read() as connection:
         try:
-            return list_incidents(
+            page = list_incidents(
                 connection, caller.tenant, statuses=expand(status), verdicts=verdict, limit=limit, cursor=cursor
             )
         except ValueError as error:
             raise ProblemError(ProblemKind.INVALID_REQUEST, str(error)) from None
+    return json_answer(page)
 
 
 @router.get("/{incident_id}")
@@ -108,18 +107,20 @@ def show(
     incident_id: str,
     limit: Annotated[int, Query(ge=0, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0)] = 0,
-) -> IncidentDetail:
+) -> Response:
     """One incident with ``limit`` of its observations from ``offset``."""
     with parts_of(request).store.read() as connection:
-        return load_incident(connection, caller.tenant, incident_id, limit=limit, offset=offset)
+        found = load_incident(connection, caller.tenant, incident_id, limit=limit, offset=offset)
+    return json_answer(found)
 
 
 @router.get("/{incident_id}/trace")
-def trace(caller: Reader, request: Request, incident_id: str) -> Trace:
+def trace(caller: Reader, request: Request, incident_id: str) -> Response:
     """Every decision on an incident, with its place in the ledger."""
     with parts_of(request).store.read() as connection:
         require_incident(connection, caller.tenant, incident_id)
-        return load_trace(connection, caller.tenant, incident_id)
+        found = load_trace(connection, caller.tenant, incident_id)
+    return json_answer(found)
 
 
 def _ours(caller: Decider, request: Request, incident_id: str) -> str:
@@ -138,7 +139,7 @@ async def decide(
     body: Annotated[DecisionRequest, Depends(JsonBody(DecisionRequest))],
     request: Request,
     idempotency_key: IdempotencyKey = None,
-) -> StandingView:
+) -> Response:
     """A person's verdict. Who decides is the token's principal; 409 with the reason where it is refused."""
     decision = DecideIncidentInput(
         principal=caller.principal,
@@ -151,7 +152,7 @@ async def decide(
         acknowledges_newer=body.acknowledges_newer,
     )
     standing = await parts_of(request).desk.decide(caller.tenant, incident, decision)
-    return StandingView.of(incident, standing)
+    return json_answer(StandingView.of(incident, standing))
 
 
 @router.post("/{incident_id}/reopen")
@@ -161,7 +162,7 @@ async def reopen(
     body: Annotated[ReopenRequest, Depends(JsonBody(ReopenRequest))],
     request: Request,
     idempotency_key: IdempotencyKey = None,
-) -> StandingView:
+) -> Response:
     """Take a closed incident up again; from then on no agent closes it."""
     order = ReopenIncidentInput(
         principal=caller.principal,
@@ -170,7 +171,7 @@ async def reopen(
         update_id=_update_id(caller, incident, idempotency_key),
     )
     standing = await parts_of(request).desk.reopen(caller.tenant, incident, order)
-    return StandingView.of(incident, standing)
+    return json_answer(StandingView.of(incident, standing))
 
 
 @router.post("/{incident_id}/merge")
@@ -179,12 +180,12 @@ def merge(
     incident: OurIncident,
     body: Annotated[MergeRequest, Depends(JsonBody(MergeRequest))],
     request: Request,
-) -> RevisedView:
+) -> Response:
     """Join another incident into this one."""
     with parts_of(request).store.write() as connection:
         require_incident(connection, caller.tenant, body.other)
         revise.merge(connection, caller.tenant, incident, body.other, principal=caller.principal, reason=body.reason)
-    return RevisedView(incident)
+    return json_answer(RevisedView(incident))
 
 
 @router.post("/{incident_id}/split")
@@ -193,7 +194,7 @@ def split(
     incident: OurIncident,
     body: Annotated[SplitRequest, Depends(JsonBody(SplitRequest))],
     request: Request,
-) -> RevisedView:
+) -> Response:
     """Take shapes out of this incident into a new one, whose id is returned."""
     with parts_of(request).store.write() as connection:
         fresh = revise.split(
@@ -204,7 +205,7 @@ def split(
             principal=caller.principal,
             reason=body.reason,
         )
-    return RevisedView(fresh)
+    return json_answer(RevisedView(fresh))
 
 
 def _update_id(caller: Token, incident_id: str, key: str | None) -> str:

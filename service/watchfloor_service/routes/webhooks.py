@@ -10,16 +10,16 @@ from fastapi import APIRouter, Request, Response
 from watchfloor_service.api_parts import parts_of
 from watchfloor_service.authentication import client_of
 from watchfloor_service.bodies import check_encoding
-from watchfloor_service.delivery import Delivery, Receipt
+from watchfloor_service.delivery import Delivery
 from watchfloor_service.problems import ProblemError, ProblemKind
-from watchfloor_service.routes.alerts import TAKEN_IN, layout_of
+from watchfloor_service.routes.alerts import layout_of, receipt_answer
 from watchfloor_service.webhooks import MAX_BODY_BYTES, SIGNATURE_HEADER, spend_signature, verify
 
 router = APIRouter()
 
 
 @router.post("/v1/webhooks/{name}")
-async def post_webhook(name: str, request: Request, response: Response) -> Receipt:
+async def post_webhook(name: str, request: Request) -> Response:
     """Take a signed batch in: 202 with counts, 401 unless the signature is right, 409 where it was used before."""
     parts = parts_of(request)
     client = client_of(request)
@@ -46,5 +46,4 @@ async def post_webhook(name: str, request: Request, response: Response) -> Recei
         await parts.work(parts.backpressure.check, webhook.tenant)
         spend = partial(spend_signature, webhook=webhook, signature=signature)
         receipt = await parts.work(parts.deliveries.accept, delivery, within=spend)
-    response.status_code = 200 if receipt.known else TAKEN_IN
-    return receipt
+    return receipt_answer(receipt)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import subprocess
 import sysconfig
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from watchfloor_core.errors import ConfigurationError, UnavailableError
 from watchfloor_workflows import search_attributes
@@ -35,7 +41,7 @@ class DevServer:
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start and wait until it listens. Raises `UnavailableError` where it does not come up."""
+        """Start and wait until it answers. Raises `UnavailableError` where it does not come up."""
         command = [
             *(_temporal_binary(), "server", "start-dev", "--headless", "--ip", "127.0.0.1"),
             *("--port", str(self._port), "--log-level", "never"),
@@ -45,12 +51,11 @@ class DevServer:
         if self._database is not None:
             command += ["--db-filename", str(self._database)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603  # our own arguments
-        deadline = time.monotonic() + _READY_S
-        while not _listens(self._port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise UnavailableError(f"the Temporal development server does not come up: {' '.join(command)}")
-            time.sleep(0.02)
+        with ThreadPoolExecutor(1) as thread:  # the caller's may run an event loop already
+            is_up = thread.submit(asyncio.run, _answers(self.address, self._process)).result()
+        if not is_up:
+            self.kill()
+            raise UnavailableError(f"the Temporal development server does not come up: {' '.join(command)}")
 
     def kill(self) -> None:
         """SIGKILL: nothing is put in order."""
@@ -81,7 +86,15 @@ def _free_port() -> int:
         return port
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+async def _answers(address: str, process: subprocess.Popen[bytes]) -> bool:
+    """True once the default namespace can be used; listening comes earlier."""
+    deadline = time.monotonic() + _READY_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            client = await Client.connect(address)
+            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
+        except (RPCError, RuntimeError):
+            await asyncio.sleep(0.02)
+        else:
+            return True
+    return False

@@ -186,22 +186,8 @@ def _housekeeping(chance: Chance, day: int) -> Iterator[Emission]:
         for us in in_office_hours(chance, day, 2):
             yield _windows(chance, us, _LICENSE, host, 16_384, "Application", {"data": "RulesEngine"})
     for host in WORKSTATIONS:
-        start = at(day, "07:40:00") + chance.whole(0, 60 * MINUTE)
-        user = chance.pick([user for user in STAFF if user.desk == host.name])
-        # The logon script: PowerShell tests its policy with a file, and lists the groups to map drives.
-        event: dict[str, str] = {
-            "image": r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe",
-            "targetFilename": rf"C:\Users\{user.name}\AppData\Local\Temp\__PSScriptPolicyTest.ps1",
-            "user": rf"{NT_DOMAIN}\{user.name}",
-        }
-        yield _windows(chance, start, _DROPPED, host, 11, SYSMON, event)
-        event = {
-            "image": r"C:\Windows\System32\net.exe",
-            "commandLine": f"net user {user.name} /domain",
-            "parentImage": r"C:\Windows\System32\cmd.exe",
-            "user": rf"{NT_DOMAIN}\{user.name}",
-        }
-        yield _windows(chance, start + chance.whole(SECOND, 9 * SECOND), _DISCOVERY, host, 1, SYSMON, event)
+        for start in range(at(day, "06:30:00"), at(day, "18:30:00"), 120 * MINUTE):
+            yield from _management_script(chance, host, start + chance.whole(0, 40 * MINUTE))
     for host in SERVERS:
         if host.agent is None:
             continue
@@ -219,6 +205,23 @@ def _housekeeping(chance: Chance, day: int) -> Iterator[Emission]:
     for us in around_the_clock(chance, day, 6):
         host = chance.pick(LINUX)
         yield emit(wazuh.alert(chance, us, _PORTS, host, decoder="ossec", location="netstat listening ports"), us)
+
+
+def _management_script(chance: Chance, host: Host, us: int) -> Iterator[Emission]:
+    """PowerShell tests its policy with a file, which is rated as malware; then the script lists the machine's users."""
+    event = {
+        "image": r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe",
+        "targetFilename": r"C:\Windows\Temp\__PSScriptPolicyTest.ps1",
+        "user": r"NT AUTHORITY\SYSTEM",
+    }
+    yield _windows(chance, us, _DROPPED, host, 11, SYSMON, event)
+    event = {
+        "image": r"C:\Windows\System32\net.exe",
+        "commandLine": "net localgroup administrators",
+        "parentImage": r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe",
+        "user": r"NT AUTHORITY\SYSTEM",
+    }
+    yield _windows(chance, us + chance.whole(SECOND, 9 * SECOND), _DISCOVERY, host, 1, SYSMON, event)
 
 
 def _web(chance: Chance, day: int) -> Iterator[Emission]:
