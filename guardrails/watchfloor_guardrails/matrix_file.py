@@ -72,15 +72,16 @@ def _entries(
     for index, item in enumerate(content):
         try:
             entry = model.model_validate(item)
-            # With a key left blank it says less than was meant, and would be compared with others as what it is not.
-            if not _has_blank(item):
-                yield index, entry
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 path: Path = (section, index, *detail["loc"])
                 if detail["input"] is None and isinstance(path[-1], str):
                     continue  # The reader has already reported a key without a value.
                 problems.append(document.problem(path, describe(detail, model)))
+        else:
+            # With a key left blank it says less than was meant, and would be compared with others as what it is not.
+            if not _has_blank(item):
+                yield index, entry
 
 
 def _engine_caps(
@@ -97,6 +98,8 @@ def _engine_caps(
             known = ", ".join(known_engines())
             message = f"unknown engine {quote(engine)}; known: {known}, or one of these with ':' and a model"
             problems.append(document.problem(("caps", engine), message))
+        if written is None:
+            continue  # The reader has already reported it.
         try:
             caps.append((engine, parse_level(written)))
         except ValueError as error:

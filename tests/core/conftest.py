@@ -22,6 +22,7 @@ from watchfloor_core.errors import RecordError
 from watchfloor_core.store.ingest import ParsedBatch, ParsedRecord
 
 MIDNIGHT_US = 1_700_006_400_000_000
+BY_CONTENT = DedupKey(("detector", "entities", "attributes"), 1)
 
 
 def _alert(
@@ -36,7 +37,7 @@ def _alert(
     severity: Severity = Severity.MEDIUM,
     integrity: Integrity = Integrity.EXTERNAL,
     native_uid: str | None = None,
-    dedup: DedupKey = DedupKey(("detector", "entities", "attributes"), 1),
+    dedup: DedupKey = BY_CONTENT,
 ) -> Alert:
     """A failed login, ``second`` seconds after midnight."""
     return Alert(

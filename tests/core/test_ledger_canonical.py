@@ -172,6 +172,8 @@ def test_nesting_is_bounded_so_that_a_cycle_is_refused() -> None:
         b'{"a":"\\/"}',
         b"\xef\xbb\xbf{}",
         b'{"a":NaN}',
+        b"[" * 1000 + b"]" * 1000,
+        b"[" * 100_000 + b"]" * 100_000,
         b"{",
         b"",
     ],

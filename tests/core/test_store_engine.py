@@ -33,9 +33,13 @@ def test_what_a_write_block_writes_is_there_when_it_ends(store: Store) -> None:
 
 
 def test_a_write_block_that_raises_leaves_nothing(store: Store) -> None:
-    with pytest.raises(KeyError), store.write() as connection:
-        connection.execute(insert(cursor).values(tenant="acme", tick=1, version=1, watermark_us=0))
-        raise KeyError("acme")
+    def write_and_raise() -> None:
+        with store.write() as connection:
+            connection.execute(insert(cursor).values(tenant="acme", tick=1, version=1, watermark_us=0))
+            raise KeyError("acme")
+
+    with pytest.raises(KeyError):
+        write_and_raise()
     with store.read() as connection:
         assert connection.execute(select(func.count()).select_from(cursor)).scalar_one() == 0
 
@@ -85,9 +89,14 @@ def test_callbacks_run_after_the_commit_and_never_after_a_rollback(store: Store)
         after_commit(connection, look)
         assert seen == []
     assert seen == [1]
-    with pytest.raises(KeyError), store.write() as connection:
-        after_commit(connection, look)
-        raise KeyError("acme")
+
+    def write_and_raise() -> None:
+        with store.write() as connection:
+            after_commit(connection, look)
+            raise KeyError("acme")
+
+    with pytest.raises(KeyError):
+        write_and_raise()
     assert seen == [1]
 
 
@@ -283,11 +292,16 @@ def test_a_database_that_does_not_exist_is_the_operators_to_mend(pg_url: str) ->
 
 def test_a_server_that_ends_the_connection_is_unavailable(pg_url: str) -> None:
     store, other = open_store(pg_url), open_store(pg_url)
-    with pytest.raises(UnavailableError, match="cannot be reached"), store.write() as connection:
-        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        with other.write() as killer:
-            killer.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-        connection.execute(text("SELECT 1"))
+
+    def be_cut_off() -> None:
+        with store.write() as connection:
+            pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            with other.write() as killer:
+                killer.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+            connection.execute(text("SELECT 1"))
+
+    with pytest.raises(UnavailableError, match="cannot be reached"):
+        be_cut_off()
     add_cursor(store, "acme")  # the pool has noticed
     store.close()
     other.close()
@@ -308,8 +322,7 @@ def test_the_loser_of_a_deadlock_may_do_it_again(pg_url: str) -> None:
                 connection.execute(text("UPDATE cursor SET tick = 2 WHERE tenant = :t"), {"t": second})
             ends.append("done")
         except ConflictError as error:
-            assert "do it again" in str(error)
-            ends.append("conflict")
+            ends.append(str(error))
 
     threads = [threading.Thread(target=take, args=names) for names in (("acme", "globex"), ("globex", "acme"))]
     for thread in threads:
@@ -317,7 +330,9 @@ def test_the_loser_of_a_deadlock_may_do_it_again(pg_url: str) -> None:
     for thread in threads:
         thread.join()
     store.close()
-    assert sorted(ends) == ["conflict", "done"]
+    assert len(ends) == 2
+    assert "done" in ends
+    assert any(end.endswith("do it again") for end in ends)
 
 
 def test_a_writer_gives_up_when_another_holds_the_store_too_long(

@@ -157,7 +157,11 @@ def test_an_explanation_names_the_fields_the_window_the_values_and_every_record(
     with store.read() as connection:
         why = explain(connection, "acme", fingerprint("acme", login(5)))
     assert why.connector == "wazuh"
-    assert (why.fields, why.window_s, why.window_from_us) == (("detector", "entities", "attributes"), 1, login(5).event_us)
+    assert (why.fields, why.window_s, why.window_from_us) == (
+        ("detector", "entities", "attributes"),
+        1,
+        login(5).event_us,
+    )
     assert why.values == (
         ("detector.product", "wazuh"),
         ("detector.uid", "5710"),

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import Connection, event, func, select
 
-from watchfloor_core.alert import Alert, Attribute, Detector, Entity, EntityKind, EntityRole, Integrity
+from watchfloor_core.alert import Alert, Attribute, DedupKey, Detector, Entity, EntityKind, EntityRole, Integrity
 from watchfloor_core.errors import NotFoundError, RecordError
 from watchfloor_core.store import schema
 from watchfloor_core.store.deadletters import dead_letter_bytes, list_dead_letters
@@ -74,7 +74,16 @@ def test_an_alert_is_stored_with_its_shape(store: Store, login: Login, batch_of:
     assert row[:6] == ("acme", fingerprint("acme", alert), shape_id(alert), alert.event_us, "s", row.received_us)
     assert row[6:] == (result.batch_id, None)
     assert shape == ("acme", shape_id(alert), detector.id, host, 3, [["command", "ssh root@mail", 4]])
-    assert detector == ("acme", detector_id("wazuh", "5710"), "wazuh", "5710", alert.detector.title, "sshd", ["TA0006"], [])
+    assert detector == (
+        "acme",
+        detector_id("wazuh", "5710"),
+        "wazuh",
+        "5710",
+        alert.detector.title,
+        "sshd",
+        ["TA0006"],
+        [],
+    )
     assert entities == [("acme", host, "host", "mail"), ("acme", user, "user", "root")]
     assert links == [("acme", row.shape_id, user, "actor", 4), ("acme", row.shape_id, host, "target", 2)]
     assert rule == ("acme", row.shape_id, ["detector", "entities", "attributes"], 1)
@@ -149,6 +158,13 @@ def test_a_source_remembers_its_latest_event_time_and_its_last_batch(
     assert source.closed_us is None
 
 
+def test_a_duplicate_moves_the_latest_event_time_as_well(store: Store, login: Login, batch_of: BatchOf) -> None:
+    wide = DedupKey(("detector",), 60)
+    write(store, batch_of([login(0, dedup=wide), login(59, dedup=wide)]))
+    with store.read() as connection:
+        assert list_sources(connection, "acme")[0].max_event_us == login(59).event_us
+
+
 def test_a_source_without_alerts_has_no_event_time(store: Store, batch_of: BatchOf) -> None:
     write(store, batch_of([None, RecordError("no")]))
     with store.read() as connection:
@@ -178,9 +194,9 @@ def test_registering_a_source_again_leaves_it_as_it_is(store: Store, login: Logi
 
 
 def test_a_source_that_nobody_registered_is_refused(store: Store, login: Login, batch_of: BatchOf) -> None:
-    with pytest.raises(NotFoundError, match="source 'file:1' is not known in this tenant; register it first"):
-        with store.write() as connection:
-            write_batch(connection, "acme", batch_of([login()]))
+    unknown = "source 'file:1' is not known in this tenant; register it first"
+    with pytest.raises(NotFoundError, match=unknown), store.write() as connection:
+        write_batch(connection, "acme", batch_of([login()]))
     with pytest.raises(NotFoundError, match="'file:1'"), store.write() as connection:
         close_source(connection, "acme", "file:1")
     assert count(store, "batch") == 0
@@ -254,24 +270,30 @@ def test_a_batch_without_records_is_refused(batch_of: BatchOf) -> None:
         prepare(batch_of([]))
 
 
-def test_what_a_rolled_back_batch_interned_is_stored_by_the_next(
-    store: Store, login: Login, batch_of: BatchOf
-) -> None:
-    with pytest.raises(KeyError), store.write() as connection:
-        register_source(connection, "acme", "file:1", "mail.csv", is_bounded=True)
-        write_batch(connection, "acme", batch_of([login()]))
-        raise KeyError("after the batch, before the commit")
+def test_what_a_rolled_back_batch_interned_is_stored_by_the_next(store: Store, login: Login, batch_of: BatchOf) -> None:
+    def write_and_die() -> None:
+        with store.write() as connection:
+            register_source(connection, "acme", "file:1", "mail.csv", is_bounded=True)
+            write_batch(connection, "acme", batch_of([login()]))
+            raise KeyError("after the batch, before the commit")
+
+    with pytest.raises(KeyError):
+        write_and_die()
     (result,) = write(store, batch_of([login()]))
     assert counts(result) == (1, 1, 0, 0, 0)
     assert [count(store, table) for table in ("shape", "entity", "detector", "shape_entity")] == [1, 2, 1, 2]
 
 
 def test_a_savepoint_that_is_undone_poisons_nothing(store: Store, login: Login, batch_of: BatchOf) -> None:
-    with store.write() as connection:
-        register_source(connection, "acme", "file:1", "mail.csv", is_bounded=True)
-        with pytest.raises(KeyError), connection.begin_nested():
+    def write_and_undo(connection: Connection) -> None:
+        with connection.begin_nested():
             write_batch(connection, "acme", batch_of([login()]))
             raise KeyError("inside the savepoint")
+
+    with store.write() as connection:
+        register_source(connection, "acme", "file:1", "mail.csv", is_bounded=True)
+        with pytest.raises(KeyError):
+            write_and_undo(connection)
     write(store, batch_of([login()]))
     assert count(store, "shape") == 1
 

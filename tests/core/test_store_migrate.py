@@ -113,9 +113,7 @@ def test_tables_that_no_migration_made_are_refused_and_left_alone(empty_url: str
     store.close()
 
 
-def test_a_migration_that_fails_leaves_the_database_as_it_was(
-    empty_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_migration_that_fails_leaves_the_database_as_it_was(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise OSError("disk full")
 

@@ -157,7 +157,7 @@ def test_every_repeated_record_is_the_same_alert_as_one_before_it(truth: dict[st
 def test_the_inventory_is_one_that_the_command_reads() -> None:
     assets = load_inventory(inventory_file())
     assert {asset.tier for asset in assets} == {0, 1, 2, 3}
-    assert {asset.kind for asset in assets} == {EntityKind.HOST, EntityKind.IP, EntityKind.USER}
+    assert {asset.kind for asset in assets} == {EntityKind.HOST, EntityKind.IP, EntityKind.USER, EntityKind.MAILBOX}
 
 
 def test_the_inventory_knows_the_assets_by_the_names_that_the_sensors_give_them() -> None:
@@ -168,7 +168,7 @@ def test_the_inventory_knows_the_assets_by_the_names_that_the_sensors_give_them(
         for outcome in outcomes(path)
         if isinstance(outcome, Alert)
         for entity in outcome.entities
-        if entity.role is EntityRole.TARGET and entity.kind is EntityKind.HOST
+        if entity.role is EntityRole.TARGET and entity.kind in (EntityKind.HOST, EntityKind.MAILBOX)
     }
     assert internal <= known
 

@@ -35,7 +35,7 @@ CONCURRENT_SIGNALS: Final = 24
 BUSY_INTERVAL_S: Final = 0.02
 IDLE_INTERVAL_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 15.0
-_RPC_TIMEOUT: Final = timedelta(seconds=10)
+_RPC_TIMEOUT: Final = timedelta(seconds=5)
 
 _THIS_ROW_ONLY: Final = (RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.OUT_OF_RANGE)
 """What Temporal answers where one signal is bad; anything else would meet the next one just the same."""

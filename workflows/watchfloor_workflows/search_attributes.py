@@ -19,7 +19,7 @@ SEVERITY: Final = SearchAttributeKey.for_int("WatchfloorSeverity")
 VERDICT: Final = SearchAttributeKey.for_keyword("WatchfloorVerdict")
 LEVEL: Final = SearchAttributeKey.for_int("WatchfloorLevel")
 
-_TYPES: Final = {
+TYPES: Final = {
     TENANT.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     STATUS.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     SEVERITY.name: IndexedValueType.INDEXED_VALUE_TYPE_INT,
@@ -52,7 +52,7 @@ def changes(
 def server_arguments() -> list[str]:
     """Arguments with which ``temporal server start-dev`` knows the attributes from its start."""
     names = {IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD: "Keyword", IndexedValueType.INDEXED_VALUE_TYPE_INT: "Int"}
-    return [part for name, kind in _TYPES.items() for part in ("--search-attribute", f"{name}={names[kind]}")]
+    return [part for name, kind in TYPES.items() for part in ("--search-attribute", f"{name}={names[kind]}")]
 
 
 async def register(client: Client) -> tuple[str, ...]:
@@ -66,14 +66,14 @@ async def register(client: Client) -> tuple[str, ...]:
             ListSearchAttributesRequest(namespace=client.namespace)
         )
         known = dict(listed.custom_attributes)
-        clashes = [name for name, kind in _TYPES.items() if known.get(name, kind) != kind]
+        clashes = [name for name, kind in TYPES.items() if known.get(name, kind) != kind]
         if clashes:
-            wanted = ", ".join(f"{name} as {IndexedValueType.Name(_TYPES[name])}" for name in clashes)
+            wanted = ", ".join(f"{name} as {IndexedValueType.Name(TYPES[name])}" for name in clashes)
             raise ConfigurationError(
                 f"namespace {client.namespace!r} has search attributes of our names but other types; "
                 f"expected {wanted}; remove them or use another namespace"
             )
-        missing = {name: kind for name, kind in _TYPES.items() if name not in known}
+        missing = {name: kind for name, kind in TYPES.items() if name not in known}
         if missing:
             await client.operator_service.add_search_attributes(
                 AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)

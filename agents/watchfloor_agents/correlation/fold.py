@@ -35,7 +35,8 @@ SUSPICION: Final = 1.0
 FAMILIAR_HOURS: Final = 3.0
 """Earlier active hours after which a detector is known on an asset."""
 EXPECTED: Final = -0.5
-"""Or its rate on other assets makes it expected here."""
+EXPECTED_HOURS: Final = 6.0
+"""Or its rate on other assets makes it expected here, known from so many active hours there."""
 HINDSIGHT_S: Final = 86_400
 """An incident that could not be told is looked at once more when so much more event time has been seen."""
 CONTEXT_S: Final = 1_800
@@ -383,7 +384,8 @@ class Fold:
 
 
 def _is_familiar(surprise: Surprise) -> bool:
-    return surprise.hours_seen >= FAMILIAR_HOURS or surprise.arrival <= EXPECTED
+    is_expected = surprise.arrival <= EXPECTED and surprise.detector_hours >= EXPECTED_HOURS
+    return surprise.hours_seen >= FAMILIAR_HOURS or is_expected
 
 
 def _probability(features: Features) -> float:

@@ -126,6 +126,8 @@ class Surprise:
     """Active hours a day that the model expected."""
     hours_seen: float
     """Active hours of this detector on this asset before now, decayed."""
+    detector_hours: float
+    """The same over all assets."""
     hour_total: int
     """Alerts of this detector on this asset in the current hour so far."""
     louder_hours: float
@@ -200,7 +202,7 @@ class Baseline:
         rate = self._rate(pair.hours, detector_rate, on_asset) * self._season(detector, hour)
         total = pair.count if hour_total is None else hour_total
         louder, volume = _volume(pair.bins, total)
-        return Surprise(_arrival(rate), volume, rate, pair.hours, total, louder, watched)
+        return Surprise(_arrival(rate), volume, rate, pair.hours, overall.hours, total, louder, watched)
 
     def link(self, entity: bytes, asset: bytes, hour: int) -> float:
         """How telling an entity is as a link, 0–1, before this use of it; then count the use.

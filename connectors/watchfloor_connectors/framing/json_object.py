@@ -61,7 +61,7 @@ def _count_names(value: Json) -> int:
                 kind = type(child)
                 if kind is dict or kind is list:
                     deeper.append(child)
-                elif kind is float and not -(2.0**63) <= child < 2.0**64:  # type: ignore[operator]  # a float here
+                elif kind is float and not -(2.0**63) < child < 2.0**64:  # type: ignore[operator]  # a float here
                     # orjson reads an integer beyond 64 bits as a float.
                     return -1
         if not deeper:

@@ -66,8 +66,7 @@ def parse_canonical(data: bytes) -> JsonValue:
         if canonical(value) == data:
             return value
     except ValueError:
-        # A double of 2^53 or more that is whole is canonical as bare digits, which parse as an integer.
-        value = json.loads(data, parse_int=_integer_or_double)
+        value = _with_doubles(data)
         if canonical(value) == data:
             return value
     raise ValueError("is JSON, but not in canonical form (RFC 8785)")
@@ -84,6 +83,15 @@ def _is_plainly_canonical(data: bytes, value: JsonValue) -> bool:
         return orjson.dumps(value, option=_OPTIONS) == data
     except TypeError:
         return False
+
+
+def _with_doubles(data: bytes) -> JsonValue:
+    """Parsed as JCS means it: a double of 2^53 or more that is whole is canonical as bare digits."""
+    try:
+        value: JsonValue = json.loads(data, parse_int=_integer_or_double)
+    except RecursionError:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH}") from None
+    return value
 
 
 def _integer_or_double(digits: str) -> int | float:

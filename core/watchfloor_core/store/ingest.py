@@ -121,6 +121,8 @@ def prepare(batch: ParsedBatch) -> PreparedBatch:
             if not FIRST_US <= outcome.event_us <= LAST_US and (error := refusal(outcome)) is not None:
                 dead.append((parsed, error))
                 continue
+            if max_event_us is None or outcome.event_us > max_event_us:
+                max_event_us = outcome.event_us
             identity = Identity.of(outcome)
             fingerprint = identity.fingerprint(outcome)
             records.append((position, fingerprint))
@@ -130,8 +132,6 @@ def prepare(batch: ParsedBatch) -> PreparedBatch:
                 continue
             alerts[fingerprint] = (identity.shape_id, outcome.event_us, outcome.precision.value)
             shapes.setdefault(identity.shape_id, outcome)
-            if max_event_us is None or outcome.event_us > max_event_us:
-                max_event_us = outcome.event_us
         elif outcome is not None:
             dead.append((parsed, outcome))
     originals = pack([parsed.raw for parsed in batch.records])

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, select, tuple_
 
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.incident import IncidentStatus
@@ -78,14 +78,19 @@ def apply_retention(
     return done
 
 
-def _expired_batches(store: Store, tenant: str, before_us: int) -> Iterator[int]:
-    """Ids of batches that were received before a time, oldest first."""
+_HAS_RECORDS: Final = exists(select(1).where(record.c.batch_id == batch.c.id))
+_HAS_ORIGINALS: Final = exists(select(1).where(batch_raw.c.batch_id == batch.c.id))
+_HAS_LETTERS: Final = exists(select(1).where(dead_letter.c.batch_id == batch.c.id))
+
+
+def _expired_batches(store: Store, tenant: str, before_us: int, wanted: ColumnElement[bool]) -> Iterator[int]:
+    """Ids of batches that were received before a time and have something left to delete, oldest first."""
     after = 0
     while True:
         with store.read() as connection:
             page = connection.execute(
                 select(batch.c.id, batch.c.received_us)
-                .where(batch.c.tenant == tenant, batch.c.id > after)
+                .where(batch.c.tenant == tenant, batch.c.id > after, wanted)
                 .order_by(batch.c.id)
                 .limit(_CHUNK)
             ).all()
@@ -119,7 +124,7 @@ def _forget_originals(store: Store, tenant: str, before_us: int) -> RetentionCou
         .where(record.c.batch_id == batch_raw.c.batch_id, _rests_open())
     )
     done = 0
-    for batch_id in _expired_batches(store, tenant, before_us):
+    for batch_id in _expired_batches(store, tenant, before_us, _HAS_ORIGINALS):
         with store.write() as connection:
             found = connection.execute(delete(batch_raw).where(batch_raw.c.batch_id == batch_id, ~is_needed))
             done += found.rowcount
@@ -141,7 +146,7 @@ def _forget_letters(store: Store, tenant: str, before_us: int, chunk: int, *, on
 
 def _forget_alerts(store: Store, tenant: str, before_us: int, chunk: int) -> RetentionCounts:
     done = RetentionCounts()
-    for batch_id in _expired_batches(store, tenant, before_us):
+    for batch_id in _expired_batches(store, tenant, before_us, _HAS_RECORDS | ~_HAS_ORIGINALS):
         position = 0
         while True:
             with store.write() as connection:
@@ -208,8 +213,8 @@ def _delete_alerts(connection: Connection, tenant: str, rows: Sequence[Row[*tupl
 
 def _delete_batch(connection: Connection, batch_id: int) -> int:
     """The batch itself, once nothing points at it; its key may then come again."""
-    kept = [exists(select(1).where(table.c.batch_id == batch.c.id)) for table in (record, batch_raw, dead_letter)]
-    return connection.execute(delete(batch).where(batch.c.id == batch_id, ~or_(*kept))).rowcount
+    is_needed = _HAS_RECORDS | _HAS_ORIGINALS | _HAS_LETTERS
+    return connection.execute(delete(batch).where(batch.c.id == batch_id, ~is_needed)).rowcount
 
 
 def _forget_spans(store: Store, tenant: str, before_us: int, chunk: int) -> RetentionCounts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -87,14 +88,15 @@ class Workbench:
         return self.client.get_workflow_handle_for(IncidentWorkflow.run, workflow_id)
 
     async def until(self, holds: Callable[[WorkflowState], bool], incident_id: str = "inc-1") -> WorkflowState:
-        """Wait until the workflow's state is so, looking again whenever the workflow has made a step."""
+        """Ask until the workflow's state is so: a query waits for the workflow task under way, so it rarely asks twice.
+
+        Raises `TimeoutError` after 30 seconds.
+        """
         handle = self.handle(incident_id)
-        async for event in handle.fetch_history_events(wait_new_event=True):
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
-                state = await handle.query(IncidentWorkflow.state)
-                if holds(state):
-                    return state
-        raise AssertionError(f"the workflow ended before: {await handle.query(IncidentWorkflow.state)}")
+        async with asyncio.timeout(30):
+            while not holds(state := await handle.query(IncidentWorkflow.state)):
+                await asyncio.sleep(0.02)
+        return state
 
     async def events(self, incident_id: str = "inc-1") -> list[str]:
         """Names of the events in the latest run's history."""

@@ -113,8 +113,8 @@ def inventory_yaml() -> str:
         for kind, value in (("host", host.name), ("host", f"{host.name}.{DOMAIN}"), ("ip", host.ip)):
             lines.append(_line(kind, value, host.tier, host.groups))
     for user in USERS.values():
-        for value in (user.name, user.mailbox):
-            lines.append(_line("user", value, user.tier, user.groups))
+        for kind, value in (("user", user.name), ("user", user.mailbox), ("mailbox", user.mailbox)):
+            lines.append(_line(kind, value, user.tier, user.groups))
     return "\n".join(lines) + "\n"
 
 
