@@ -97,18 +97,9 @@ def test_an_installation_that_is_no_checkout_has_every_module_and_every_file_tha
     for file in files:
         (sources / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / file, sources / file)
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        wheels,
-    ]
-    done = subprocess.run([*build, sources], capture_output=True, text=True, check=False)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels)]
+    build = [sys.executable, "-m", "pip", "wheel", *options, str(sources)]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
         packed = set(wheel.namelist())

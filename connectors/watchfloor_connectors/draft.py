@@ -83,7 +83,17 @@ class AlertDraft:
         return any(kind is EntityKind.HOST and role is EntityRole.TARGET for kind, _, role in self._entities)
 
     def entities(self) -> tuple[Entity, ...]:
-        return tuple(Entity(kind, value, role, who) for (kind, value, role), who in self._entities.items())
+        """In the order in which they were added. ``related`` says nothing of what is also target or actor."""
+        telling = {
+            (kind, value)
+            for kind, value, role in self._entities
+            if role is EntityRole.TARGET or role is EntityRole.ACTOR
+        }
+        return tuple(
+            Entity(kind, value, role, who)
+            for (kind, value, role), who in self._entities.items()
+            if role is not EntityRole.RELATED or (kind, value) not in telling
+        )
 
     def attributes(self) -> tuple[Attribute, ...]:
         return tuple(Attribute(name, value, who) for (name, value), who in self._attributes.items())

@@ -9,7 +9,8 @@ was meant.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from watchfloor_connectors.attack import tactic_ids, technique_ids
@@ -36,6 +37,10 @@ EVENT_TYPES: Final = frozenset({
     "ssh", "stats", "tftp", "tls", "verdict", "websocket",
 })  # fmt: skip
 _SEVERITIES: Final = {1: Severity.HIGH, 2: Severity.MEDIUM, 3: Severity.LOW, 4: Severity.INFORMATIONAL}
+_PRIVATE: Final = tuple(
+    ip_network(network) for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
+"""RFC 1918, 6598 and 4193; Python's ``is_private`` also takes in reserved and documentation networks."""
 _DEDUP: Final = DedupKey(("detector", "entities", "attributes"), 1)
 
 
@@ -109,11 +114,13 @@ def _endpoints(record: Record, rule: Record, draft: AlertDraft) -> None:
         draft.entity(EntityKind.IP, source, EntityRole.ACTOR, path="src_ip")
 
 
+@lru_cache(maxsize=65_536)
 def _is_private(address: str) -> bool:
     try:
-        return ip_address(address).is_private
+        parsed = ip_address(address)
     except ValueError:
         return False
+    return any(parsed in network for network in _PRIVATE)
 
 
 def _service(record: Record, draft: AlertDraft) -> None:

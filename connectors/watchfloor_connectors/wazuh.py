@@ -84,8 +84,8 @@ class Wazuh:
         draft.attribute("decoder", text(record, "decoder.name"))
         # Another sensor's alert relayed by Wazuh: its signature says more than "IDS event".
         draft.attribute("signature", text(record, "data.alert.signature"))
-        for name in ("sha256", "sha1", "md5"):
-            draft.entity(EntityKind.FILE_HASH, text(record, f"syscheck.{name}_after"), path=f"syscheck.{name}_after")
+        digest = first_text(record, "syscheck.sha256_after", "syscheck.sha1_after", "syscheck.md5_after")
+        draft.entity(EntityKind.FILE_HASH, digest, path="syscheck.sha256_after")
         native = text(record, "id")
         return Alert(
             connector=self.name,

@@ -45,7 +45,7 @@ SELF_PROVING: Final = (webhooks.router,)
 """Prove the sender by a signature over the body."""
 OPEN: Final = (health.open_router,)
 
-WORKERS: Final = 1
+WORKERS: Final = 2
 """Threads that parse and write bodies. One more than processors: while one waits for the database, others parse."""
 READERS: Final = 10
 """Threads for everything else; not more than the store has connections for."""

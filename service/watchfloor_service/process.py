@@ -65,20 +65,13 @@ def run_part(part: PartName, settings: Settings, heartbeat: Heartbeat) -> None:
 
 
 async def _work(settings: Settings, heartbeat: Heartbeat) -> None:
-    from watchfloor_service.housekeeping import keep_house
     from watchfloor_workflows.worker import run_worker
 
-    beside = [asyncio.create_task(_beat(heartbeat))]
-
-    def on_ready() -> None:
-        heartbeat.ready()
-        beside.append(asyncio.create_task(keep_house(settings)))
-
+    beating = asyncio.create_task(_beat(heartbeat))
     try:
-        await run_worker(settings, on_ready=on_ready)
+        await run_worker(settings, on_ready=heartbeat.ready)
     finally:
-        for task in beside:
-            task.cancel()
+        beating.cancel()
 
 
 async def _beat(heartbeat: Heartbeat) -> None:

@@ -19,7 +19,7 @@ from watchfloor_service.listening import LOOPBACK, claimed_port
 from watchfloor_service.part import Part, PartName
 from watchfloor_service.running import RunningStack, forget_running
 from watchfloor_service.supervisor import Supervisor
-from watchfloor_service.temporal_server import temporal_part
+from watchfloor_service.temporal_server import DATABASE_FILE, temporal_part
 
 LOG_FOLDER: Final = "logs"
 
@@ -87,11 +87,13 @@ async def _supervised(start: _Start) -> AsyncIterator[RunningStack]:
     supervisor = Supervisor(
         settings.data_dir / LOG_FOLDER, inherited=(start.claim.descriptor,), tell=start.tell, changed=write_down
     )
+    # Before the server makes it.
+    has_history = (settings.data_dir / DATABASE_FILE).exists()
     try:
         if settings.temporal_address is None:
             supervisor.start(temporal_part(settings, await asyncio.to_thread(_search_attributes)))
         # While the server starts. The others find the tables made; a store that is too new or damaged stops us here.
-        await asyncio.to_thread(_migrate, settings)
+        await asyncio.to_thread(_prepare_store, settings, has_history=has_history)
         await asyncio.to_thread(start.prepare)
         supervisor.start(*_own_parts(settings, has_api=start.has_api))
         await supervisor.until_ready()
@@ -148,11 +150,21 @@ def _search_attributes() -> list[str]:
     return server_arguments()
 
 
-def _migrate(settings: Settings) -> None:
+def _prepare_store(settings: Settings, *, has_history: bool) -> None:
     # Imported here: the migration tool takes half a second, in which the Temporal server starts.
+    from watchfloor_core.store.engine import open_store
     from watchfloor_core.store.migrate import migrate
+    from watchfloor_service.redelivery import deliver_again
 
     migrate(settings.store_url)
+    if settings.temporal_address is not None:
+        return
+    store = open_store(settings.store_url)
+    try:
+        with store.write() as connection:
+            deliver_again(connection, all_open=not has_history)
+    finally:
+        store.close()
 
 
 def _reachable(host: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sysconfig
 from collections.abc import Sequence
+from typing import Final
 
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.settings import Settings
@@ -13,7 +14,11 @@ from watchfloor_service.health import temporal_probe
 from watchfloor_service.listening import LOOPBACK
 from watchfloor_service.part import Part, PartName
 
-DATABASE_FILE = "temporal.db"
+DATABASE_FILE: Final = "temporal.db"
+PRAGMAS: Final = ("journal_mode=wal", "synchronous=1")
+"""The server's own default is a rollback journal: 17 workflow starts a second where these give 50 to 90, measured on two
+busy cores. With WAL the death of any process loses nothing; what a power cut may lose of the last seconds is handed
+over again at the next start (`redelivery`)."""
 
 
 def temporal_binary() -> str:
@@ -40,6 +45,8 @@ def temporal_part(settings: Settings, search_attributes: Sequence[str]) -> Part:
     ]
     if settings.temporal_namespace != "default":
         command += ["--namespace", settings.temporal_namespace]
+    for pragma in PRAGMAS:
+        command += ["--sqlite-pragma", pragma]
     command += search_attributes
     return Part(
         name=PartName.TEMPORAL,

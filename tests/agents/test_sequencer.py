@@ -8,12 +8,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
 
 from watchfloor_agents.correlation import revise
 from watchfloor_agents.correlation.sequencer import Sequencer
+from watchfloor_agents.correlation.shapes import other_name
 from watchfloor_agents.triage.engine import load_case
 from watchfloor_agents.triage.specialist import SpecialistTriage
 from watchfloor_core.alert import Alert, Detector, Entity, EntityKind, EntityRole, Integrity, Severity, TimePrecision
@@ -102,8 +104,8 @@ def run_out(sequencer: Sequencer, tenant: str = TENANT) -> None:
 class Outcome:
     """What a run ends with; equal for equal streams."""
 
-    incidents: list[tuple[object, ...]]
-    observations: list[tuple[object, ...]]
+    incidents: list[tuple[Any, ...]]
+    observations: list[tuple[Any, ...]]
     verdicts: list[tuple[str, Verdict, float]]
 
 
@@ -282,6 +284,34 @@ def test_a_user_who_shows_up_on_two_hosts_joins_them_and_says_why(store: Store) 
     assert joined == 1
 
 
+def test_a_host_is_one_host_by_its_full_and_by_its_short_name(store: Store) -> None:
+    strange = [
+        alert(3 * DAY, "odd logon", "ws07.corp.example", severity=Severity.HIGH),
+        alert(3 * DAY + 600, "odd service", "ws07", product="other", severity=Severity.HIGH),
+    ]
+    send(store, quiet_days(3) + strange, "all")
+    close(store)
+    run_out(Sequencer(store, settings()))
+    recent = [row for row in outcome(store).incidents if row[1] == "activity" and row[3] >= (START + 3 * DAY) * 10**6]
+    assert [row[4] for row in recent if row[5] is None] == [2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("host", "ws07.corp.example", "ws07"),
+        ("host", "ws07", None),
+        ("host", "10.1.2.3", None),
+        ("user", "ann@corp.example", "ann"),
+        ("user", "corp\\ann", "ann"),
+        ("user", "ann", None),
+        ("domain", "a.b.example", None),
+    ],
+)
+def test_other_names(kind: str, value: str, expected: str | None) -> None:
+    assert other_name(kind, value) == expected
+
+
 def test_a_name_that_the_attacker_wrote_joins_nothing_by_itself(store: Store) -> None:
     forged = Entity(EntityKind.USER, "ceo", EntityRole.ACTOR, Integrity.EXTERNAL)
     strange = [
@@ -300,13 +330,13 @@ def test_late_alerts_are_kept_counted_and_marked(store: Store, stream: list[Aler
     close(store)
     sequencer = Sequencer(store, settings())
     run_out(sequencer)
-    before = sum(int(str(row[3])) for row in outcome(store).observations)
+    before = sum(row[3] for row in outcome(store).observations)
     again = replace(stream[100], event_us=stream[100].event_us + 1, dedup=replace(stream[100].dedup, window_s=0))
     unseen = alert(DAY + 120, "never seen", "web01")
     send(store, [again, unseen], "late", len(stream) + 1)
     run_out(sequencer)
     after = outcome(store)
-    assert sum(int(str(row[3])) for row in after.observations) == before + 2
+    assert sum(row[3] for row in after.observations) == before + 2
     with store.read() as connection:
         late = connection.execute(
             select(func.count()).select_from(schema.observation).where(schema.observation.c.is_late.is_(True))
@@ -418,7 +448,7 @@ def test_correlation_goes_on_after_a_person_merged(store: Store) -> None:
     sequencer = Sequencer(store, settings())
     send(store, [alert(5 * DAY, "odd logon", "ws07")], "more", 10_000)
     run_out(sequencer)
-    counted = sum(int(str(row[4])) for row in outcome(store).incidents if row[5] is None)
+    counted = sum(row[4] for row in outcome(store).incidents if row[5] is None)
     with store.read() as connection:
         alerts = connection.execute(select(func.count()).select_from(schema.alert)).scalar_one()
     assert counted == alerts

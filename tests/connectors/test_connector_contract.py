@@ -81,7 +81,9 @@ def test_text_that_an_attacker_wrote_is_labelled_external_and_reaches_the_analys
         assert plain in raw
 
 
-@pytest.mark.parametrize("junk", [b'{"a":1}', b'{"time":"2024-01-01T00:00:00Z","message":"x"}', b'{"name":"x","level":"high"}'])
+@pytest.mark.parametrize(
+    "junk", [b'{"a":1}', b'{"time":"2024-01-01T00:00:00Z","message":"x"}', b'{"name":"x","level":"high"}']
+)
 def test_unknown_records_are_of_no_connector(junk: bytes, registry: Registry) -> None:
     (raw,) = read_bytes(junk)
     assert not isinstance(raw.record, RecordError)

@@ -71,7 +71,9 @@ def test_an_entity_that_is_not_normalised_is_found() -> None:
 
 
 def test_a_url_that_is_trusted_is_found() -> None:
-    assert "a url is written by" in breach(lambda a: replace(a, entities=(Entity(EntityKind.URL, "https://x.example"),)))
+    assert "a url is written by" in breach(
+        lambda a: replace(a, entities=(Entity(EntityKind.URL, "https://x.example"),))
+    )
 
 
 @pytest.mark.parametrize(

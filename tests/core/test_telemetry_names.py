@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import typing
+from pathlib import Path
 
 from watchfloor_core.ledger import Kind
 from watchfloor_core.telemetry import Operation, SpanAttribute, SpanEvent, SpanName
@@ -48,6 +50,12 @@ def test_event_and_operation_names_are_those_of_the_generative_ai_conventions() 
 
 def test_each_kind_of_decision_has_a_span_of_its_name() -> None:
     assert {f"watchfloor.{kind}" for kind in typing.get_args(Kind)} <= set(SpanName)
+
+
+def test_the_reference_lists_every_name_and_no_other() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "telemetry.md").read_text()
+    named = set(re.findall(r"`((?:watchfloor|gen_ai|http|error)\.[a-z_.]+)`", text))
+    assert named == {*SpanName, *SpanAttribute, *SpanEvent}
 
 
 def test_no_attribute_can_carry_what_was_said_or_seen() -> None:

@@ -239,6 +239,8 @@ async def test_a_closed_incident_is_reopened_before_it_is_decided_on_again(bench
 
 
 async def test_a_person_who_decides_while_the_agent_thinks_is_not_overruled(bench: Workbench) -> None:
+    # A model has an activity of its own, beside which the workflow goes on taking decisions.
+    bench.engine.name = "generative:slow"
     bench.engine.think()
     async with bench.worker():
         handle = await bench.open()

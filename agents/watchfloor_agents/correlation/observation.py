@@ -22,6 +22,8 @@ class Link:
     value: str
     weight: float
     """0–1: how well its kind and integrity identify one actor or victim."""
+    is_alias: bool = False
+    """A shorter name for an entity that the alert names in full."""
 
 
 @dataclass(frozen=True, slots=True)

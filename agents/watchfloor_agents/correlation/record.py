@@ -68,7 +68,8 @@ def write_entities(connection: Connection, tenant: str, changes: Changes) -> Non
     for observation in changes.observations:
         shape = observation.group.shape
         for link in shape.links:
-            counts[observation.incident_id, link.entity_id] += observation.group.alerts
+            if not link.is_alias:
+                counts[observation.incident_id, link.entity_id] += observation.group.alerts
         if shape.asset_id:
             assets.add((observation.incident_id, shape.asset_id))
     _add_entities(connection, tenant, counts, assets)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from watchfloor_agents.correlation.observation import Link, Shape
 from watchfloor_core.alert import EntityKind, EntityRole, Integrity
+from watchfloor_core.identity import digest16
 from watchfloor_core.store import schema
 
 _EntityRow = Row[Any, Any, Any, Any, Any, Any]
@@ -32,6 +33,8 @@ _KIND_WEIGHT: Final[dict[str, float]] = {
     EntityKind.PROCESS: 0.3,
 }
 """How well a value of the kind identifies one actor or victim: many machines run a `powershell.exe`."""
+ALIAS_DISCOUNT: Final = 0.8
+"""Sensors name one host by its full and by its short name, one account with and without its domain."""
 EXTERNAL_DISCOUNT: Final = 0.5
 """What an attacker can write, an attacker can use to glue or to split; by itself it joins only where fresh."""
 
@@ -73,6 +76,7 @@ class ShapeBook:
                 detector.c.product,
                 detector.c.title,
                 detector.c.tactics,
+                entity.c.kind,
                 entity.c.value.label("asset"),
                 asset.c.tier,
             )
@@ -81,7 +85,9 @@ class ShapeBook:
             .outerjoin(asset, (asset.c.tenant == shape.c.tenant) & (asset.c.entity_id == shape.c.asset_id))
             .where(shape.c.tenant == tenant, shape.c.id.in_(shape_ids))
         )
-        for row in rows:
+        found = rows.all()
+        tiers = self._read_alias_tiers(connection, {(row.kind, row.asset) for row in found if row.tier is None})
+        for row in found:
             entities = links[bytes(row.id)]
             self._kept[bytes(row.id)] = Shape(
                 id=bytes(row.id),
@@ -92,10 +98,28 @@ class ShapeBook:
                 tactics=tuple(row.tactics),
                 asset_id=bytes(row.asset_id) if row.asset_id is not None else b"",
                 asset=row.asset if row.asset is not None else "(no asset)",
-                tier=row.tier,
+                tier=row.tier if row.tier is not None else tiers.get((row.kind, row.asset)),
                 users=_users(entities),
                 links=_links(entities),
             )
+
+    def _read_alias_tiers(
+        self, connection: Connection, assets: set[tuple[str | None, str | None]]
+    ) -> dict[tuple[str | None, str | None], int]:
+        """Tiers of assets that the inventory lists by another name of theirs."""
+        wanted: dict[bytes, list[tuple[str | None, str | None]]] = defaultdict(list)
+        for kind, value in assets:
+            if kind is not None and value is not None and (alias := other_name(kind, value)):
+                wanted[digest16("entity", kind, alias)].append((kind, value))
+        if not wanted:
+            return {}
+        table = schema.asset
+        rows = connection.execute(
+            select(table.c.entity_id, table.c.tier).where(
+                table.c.tenant == self._tenant, table.c.entity_id.in_(sorted(wanted))
+            )
+        )
+        return {asset: row.tier for row in rows for asset in wanted[bytes(row.entity_id)]}
 
     def _read_entities(self, connection: Connection, shape_ids: list[bytes]) -> dict[bytes, list[_EntityRow]]:
         part, entity = schema.shape_entity, schema.entity
@@ -125,7 +149,26 @@ def _links(entities: list[_EntityRow]) -> tuple[Link, ...]:
         weight = _KIND_WEIGHT[row.kind]
         if row.integrity >= Integrity.EXTERNAL:
             weight *= EXTERNAL_DISCOUNT
-        held = links.get(bytes(row.id))
-        if held is None or held.weight < weight:
-            links[bytes(row.id)] = Link(bytes(row.id), row.kind, row.value, weight)
+        names = [Link(bytes(row.id), row.kind, row.value, weight)]
+        if alias := other_name(row.kind, row.value):
+            names.append(
+                Link(digest16("entity", row.kind, alias), row.kind, alias, weight * ALIAS_DISCOUNT, is_alias=True)
+            )
+        for link in names:
+            held = links.get(link.entity_id)
+            if held is None or held.weight < link.weight:
+                links[link.entity_id] = link
     return tuple(links.values())
+
+
+def other_name(kind: str, value: str) -> str | None:
+    """The short name of a host, or an account's name without its domain, where `value` is the long one."""
+    match kind:
+        case EntityKind.HOST:
+            short = value.split(".", 1)[0]
+            return None if short in ("", value) or short.isdigit() else short
+        case EntityKind.USER:
+            short = value.rsplit("\\", 1)[-1].split("@", 1)[0]
+            return None if short in ("", value) else short
+        case _:
+            return None

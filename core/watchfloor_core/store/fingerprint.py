@@ -60,6 +60,21 @@ def comparison(alert: Alert) -> DedupKey:
     return DedupKey(tuple(name for name in rule.fields if name != "native_uid") or _CONTENT, rule.window_s)
 
 
+def in_time_order(event_us: int, digest: bytes) -> bytes:
+    """16 bytes: the second of event time, and 12 of the digest.
+
+    So alerts that come together lie together in the indexes. With digests alone, every row of a batch lands on a page
+    of its own: at a million alerts, measured on SQLite, a batch wrote some 60 MB and took nine times as long as at
+    the start.
+    """
+    seconds = event_us // MICROSECONDS
+    try:
+        head = seconds.to_bytes(4, "big")
+    except OverflowError:  # before 1970 or after 2106
+        head = b"\x00\x00\x00\x00" if seconds < 0 else b"\xff\xff\xff\xff"
+    return head + digest[:12]
+
+
 class Identity:
     """The digests of everything in an alert but time and native uid: computed once for the many that repeat it."""
 
@@ -113,11 +128,13 @@ class Identity:
         """The fingerprint of an alert with this identity."""
         if self._is_native:
             assert alert.native_uid is not None  # noqa: S101  # told apart in `of`, and told to the type checker here
+            # No time in it: the vendor sends the same alert again with another one.
             return digest16("alert", self._connector, alert.native_uid)
         event_us = alert.event_us
         if self._window_us:
             event_us -= event_us % self._window_us
-        return hashlib.sha256(self._prefix + event_us.to_bytes(12, "big", signed=True)).digest()[:16]
+        digest = hashlib.sha256(self._prefix + event_us.to_bytes(12, "big", signed=True)).digest()
+        return in_time_order(event_us, digest)
 
     @classmethod
     def of(cls, alert: Alert) -> Identity:
