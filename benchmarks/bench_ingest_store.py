@@ -16,7 +16,6 @@ import csv
 import gzip
 import runpy
 import sqlite3
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +42,7 @@ from watchfloor_core.store.migrate import migrate
 ROOT: Final = Path(__file__).resolve().parent.parent
 DATA: Final = ROOT.parent / "shared" / "data" / "ait_ads" / "santos_alerts.csv.gz"
 ROUNDS: Final = 3
-"""The floor and ours alternate, so that a busy machine slows both; the medians are printed."""
+"""The floor and ours alternate; the best of each is printed, for a busy machine only ever slows."""
 
 
 def read_lines(limit: int) -> list[str]:
@@ -52,9 +51,8 @@ def read_lines(limit: int) -> list[str]:
         with gzip.open(DATA, "rt", encoding="utf-8", newline="") as file:
             next(file)
             return list(islice(file, limit))
-    names = [f"Wazuh: rule {n}" for n in range(40)]
     return [
-        f"{1_642_723_347 + n // 2},{names[n * n % 40]},172.19.130.{n % 7},host-{n % 11},W-{n * n % 40},false_positive,-\n"
+        f"{1_642_723_347 + n // 2},Wazuh: rule {n * n % 40},172.19.130.{n % 7},host-{n % 11},W-{n * n % 40},-,-\n"
         for n in range(limit)
     ]
 
@@ -148,9 +146,11 @@ def postgresql(url: str | None) -> Iterator[str]:
         yield tests["database_url"](server, "postgres")
 
 
-def report(name: str, rates: list[float], floor: float, target: str) -> None:
-    rate = statistics.median(rates)
-    print(f"{name:<12} {rate:>10,.0f} records/s   {rate / floor:5.2f} of the floor   target {target}")
+def report(name: str, floors: list[float], ours: list[float], target: float) -> None:
+    floor, rate = max(floors), max(ours)
+    print(
+        f"{name:<12}{rate:>9,.0f} records/s   floor {floor:>9,.0f}   ratio {rate / floor:.2f}   target {target:,.0f}/s"
+    )
 
 
 def main() -> None:
@@ -175,17 +175,15 @@ def main() -> None:
             with opened(f"sqlite:///{folder}/{number}.db") as store:
                 return ingest_seconds(store, lines, given.batch, "bench")
 
-        floors, ours = rates(into_sqlite)
-        report("floor", floors, statistics.median(floors), "-")
-        report("SQLite", ours, statistics.median(floors), "60,000 records/s, 0.25 of the floor")
+        report("SQLite", *rates(into_sqlite), 60_000)
 
     with postgresql(given.postgresql_url) as url, opened(url) as store:
-        # The first round is of a server that has just started; a tenant of its own each.
-        floors, ours = rates(
-            lambda number: ingest_seconds(store, lines, given.batch, f"bench-{number}-{time.time_ns()}")
-        )
-        report("floor", floors, statistics.median(floors), "-")
-        report("PostgreSQL", ours, statistics.median(floors), "25,000 records/s")
+
+        def into_postgresql(number: int) -> float:
+            # A tenant of its own each time: nothing is a duplicate of an earlier round.
+            return ingest_seconds(store, lines, given.batch, f"bench-{number}-{time.time_ns()}")
+
+        report("PostgreSQL", *rates(into_postgresql), 25_000)
 
 
 if __name__ == "__main__":

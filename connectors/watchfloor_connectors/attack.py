@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 TACTICS: Final = {
@@ -48,24 +49,39 @@ _TECHNIQUE_ID: Final = re.compile(r"(?<![A-Za-z0-9])T\d{4}(?:\.\d{3})?(?!\d)", r
 _NO_LETTERS: Final = re.compile(r"[^a-z0-9]")
 
 
+_CACHED_CHARS: Final = 128
+"""Longer texts are not remembered: they may be an attacker's, and so may their number."""
+
+
 def tactic_ids(*names: str) -> tuple[str, ...]:
     """Ids of the tactics that the texts name or hold, each once; other texts name none."""
-    found: dict[str, None] = {}
-    for name in names:
-        ids = _TACTIC_ID.findall(name)
-        if not ids:
-            key = _NO_LETTERS.sub("", name.lower().removeprefix("attack."))
-            ids = [id_ for id_ in (TACTICS.get(key) or _ALIASES.get(key),) if id_]
-        found.update((id_.upper(), None) for id_ in ids)
-    return tuple(found)
+    return _each_once(_known_tactics(name) if len(name) <= _CACHED_CHARS else _tactics(name) for name in names)
 
 
 def technique_ids(*texts: str) -> tuple[str, ...]:
     """Every technique id in the texts (``T1110``, ``attack.t1110.001``), each once."""
-    found: dict[str, None] = {}
-    for text in texts:
-        found.update((id_.upper(), None) for id_ in _TECHNIQUE_ID.findall(text))
-    return tuple(found)
+    return _each_once(_known_techniques(text) if len(text) <= _CACHED_CHARS else _techniques(text) for text in texts)
+
+
+def _each_once(found: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(id_ for ids in found for id_ in ids))
+
+
+def _tactics(name: str) -> tuple[str, ...]:
+    ids = _TACTIC_ID.findall(name)
+    if ids:
+        return tuple(id_.upper() for id_ in ids)
+    key = _NO_LETTERS.sub("", name.lower().removeprefix("attack."))
+    named = TACTICS.get(key) or _ALIASES.get(key)
+    return () if named is None else (named,)
+
+
+def _techniques(text: str) -> tuple[str, ...]:
+    return tuple(id_.upper() for id_ in _TECHNIQUE_ID.findall(text))
+
+
+_known_tactics = lru_cache(maxsize=4096)(_tactics)
+_known_techniques = lru_cache(maxsize=4096)(_techniques)
 
 
 def split_names(texts: Iterable[str]) -> list[str]:

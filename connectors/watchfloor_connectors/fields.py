@@ -6,7 +6,8 @@ A path is dotted (``alert.signature_id``). Elastic and others also write such a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import lru_cache
 
 from watchfloor_connectors.described import describe
 from watchfloor_core.errors import RecordError
@@ -18,22 +19,26 @@ def look_up(record: Record, path: str) -> Json:
     value: Json = record.get(path)
     if value is not None:
         return value
-    name, dot, rest = path.partition(".")
-    while dot:
-        child = record.get(name)
-        if isinstance(child, Mapping):
-            value = look_up(child, rest)
+    for name, rest in _splits(path):
+        inner = record.get(name)
+        if isinstance(inner, dict):
+            value = look_up(inner, rest)
             if value is not None:
                 return value
-        more, dot, rest = rest.partition(".")
-        name = f"{name}.{more}"
     return None
+
+
+@lru_cache(maxsize=4096)
+def _splits(path: str) -> tuple[tuple[str, str], ...]:
+    """Every way to cut a path in two: ``a.b.c`` is a and b.c, or a.b and c."""
+    names = path.split(".")
+    return tuple((".".join(names[:cut]), ".".join(names[cut:])) for cut in range(1, len(names)))
 
 
 def source_of(record: Record) -> Record:
     """The document inside a search hit (``_index``, ``_source``); any other record is its own."""
     source = record.get("_source")
-    return source if isinstance(source, Mapping) and "_index" in record else record
+    return source if isinstance(source, dict) and "_index" in record else record
 
 
 def text(record: Record, path: str) -> str | None:
@@ -95,7 +100,7 @@ def child(record: Record, path: str) -> Record:
     value = look_up(record, path)
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise RecordError(f"is {describe(value)}; an object was expected", path=path)
     return value
 
@@ -117,7 +122,7 @@ def children(record: Record, path: str) -> Iterator[Record]:
     for index, item in enumerate(items):
         if item is None:
             continue
-        if not isinstance(item, Mapping):
+        if not isinstance(item, dict):
             raise RecordError(f"is {describe(item)}; an object was expected", path=f"{path}[{index}]")
         yield item
 

@@ -125,7 +125,11 @@ def _yaml_entries(data: bytes, file: str) -> list[tuple[Entry, int]]:
     if isinstance(value, dict) and value and all(isinstance(facts, dict) for facts in value.values()):
         return [({**facts, "name": str(name)}, document.line((str(name),))) for name, facts in value.items()]
     raise ConfigurationError(
-        [Problem("a list of assets, or facts by host name, was expected (docs/how-to/map-a-csv.md)", file, 1)]
+        [
+            Problem(
+                "a list of assets, or facts by host name, was expected (docs/how-to/describe-your-assets.md)", file, 1
+            )
+        ]
     )
 
 

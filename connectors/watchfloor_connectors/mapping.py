@@ -41,6 +41,8 @@ from watchfloor_core.untrusted import quote_untrusted
 
 KEPT: Final = 16_384
 """Rows whose alert is remembered."""
+KEPT_CHARS: Final = 1024
+"""Characters of a row that is remembered."""
 _RECEIVED: Final = Attribute("time_source", "received", Integrity.DERIVED)
 """Said of an alert whose record had no time of its own."""
 _BY_CONTENT: Final = DedupKey(("detector", "entities", "attributes"), 1)
@@ -144,8 +146,9 @@ class MappedConnector:
             return self._build(record)
         if known is None:
             known = self._build(record)
-            # Only texts are remembered: as keys 1 and True are equal, as values they differ.
-            if all(type(part) is str for part in key):
+            # Only texts are remembered: as keys 1 and True are equal, as values they differ. And no long ones: their
+            # size and number may be an attacker's.
+            if all(type(part) is str for part in key) and sum(map(len, key)) <= KEPT_CHARS:
                 self._recent.put(key, known)
         return known
 
@@ -185,7 +188,7 @@ def _compile_ids(
     return lambda record: find(*read(record))
 
 
-def _compile_key(mapping: Mapping) -> Callable[[Record], tuple[object, ...]]:
+def _compile_key(mapping: Mapping) -> Callable[[Record], tuple[str, ...]]:
     """What an alert's content depends on: every column that is read, but those that only time and native uid need."""
     columns = {
         path
@@ -196,6 +199,7 @@ def _compile_key(mapping: Mapping) -> Callable[[Record], tuple[object, ...]]:
     }
     # Two at least: of one, itemgetter gives the value and no tuple.
     read = itemgetter(*sorted(columns), *sorted(columns)[:1])
+    # Texts, or whatever a JSON record has there: who remembers by it looks.
     return lambda record: read(record)
 
 

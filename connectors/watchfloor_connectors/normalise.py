@@ -18,9 +18,16 @@ MAX_ENTITY_BYTES: Final = 1024
 _HASH: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128}")
 
 
-@lru_cache(maxsize=65_536)
+_CACHED_CHARS: Final = 256
+"""Longer values are not remembered: they may be an attacker's, and so may their number."""
+
+
 def normalise(kind: EntityKind, value: str) -> str | None:
     """The entity's one spelling; None where the value names nothing. RecordError where it cannot be of that kind."""
+    return _known(kind, value) if len(value) <= _CACHED_CHARS else _spell(kind, value)
+
+
+def _spell(kind: EntityKind, value: str) -> str | None:
     text = value.strip()
     if not text or text == "-":
         return None
@@ -39,6 +46,9 @@ def normalise(kind: EntityKind, value: str) -> str | None:
             # Case tells here: URL paths, Linux file names, resource ids.
             pass
     return bounded(text) or None
+
+
+_known = lru_cache(maxsize=65_536)(_spell)
 
 
 def normalise_ip(text: str) -> str:

@@ -114,8 +114,13 @@ def _endpoints(record: Record, rule: Record, draft: AlertDraft) -> None:
         draft.entity(EntityKind.IP, source, EntityRole.ACTOR, path="src_ip")
 
 
-@lru_cache(maxsize=65_536)
 def _is_private(address: str) -> bool:
+    # No address is longer; what is remembered must not be an attacker's to size.
+    return len(address) <= 45 and _is_known_private(address)
+
+
+@lru_cache(maxsize=65_536)
+def _is_known_private(address: str) -> bool:
     try:
         parsed = ip_address(address)
     except ValueError:

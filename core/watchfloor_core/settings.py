@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     """OTLP/HTTP base URL; spans are always kept locally as well."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    # Retention, in days of event time; 0 keeps for ever
+    # Retention, in days since receipt; 0 keeps for ever
     retention_raw_days: int = Field(default=90, ge=0)
     retention_alert_days: int = Field(default=400, ge=0)
     retention_span_days: int = Field(default=90, ge=0)

@@ -43,6 +43,7 @@ class ClosureProposal:
     asset_tier: int | None
     """The most critical (smallest) among its assets: 0 crown jewel to 3; None where no asset is in the inventory."""
     alert_family: str
+    """What the matrix rows name under ``alert_family``; in lower case."""
     rule_id: str | None
     """The closing rule that matches the whole incident (`watchfloor_guardrails.closing_rule.matching_rule`)."""
     has_open_context: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from difflib import get_close_matches
 from typing import Annotated, Final, Self, TypeAlias, TypeVar, get_args
@@ -23,7 +23,9 @@ from watchfloor_guardrails.matrix import (
 from watchfloor_guardrails.selector import NameMatch
 from watchfloor_guardrails.yaml_source import Path
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_RULE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_FAMILY_LENGTH: Final = 128
 _SHOWN: Final = 60
 """So many characters of a wrong value are quoted."""
 
@@ -77,21 +79,43 @@ def _rule_kind(value: object) -> EntityKind:
     return _choose(value, _RULE_KINDS, remedy)
 
 
-def _name(value: object) -> str:
-    if isinstance(value, str) and _NAME.fullmatch(value):
+def _rule_id(value: object) -> str:
+    if isinstance(value, str) and _RULE_ID.fullmatch(value):
         return value
-    quoting = "" if isinstance(value, str) else "; put it in quotes if it is meant as text"
-    raise ValueError(f"{quote(value)} is not a name: letters, digits and _ . : - are expected{quoting}")
+    raise ValueError(f"{quote(value)} is not a rule id: up to 64 letters, digits and _ . : - are expected")
 
 
-def _name_match(value: object) -> NameMatch:
+def _tenant(value: object) -> str:
+    if isinstance(value, str) and _TENANT.fullmatch(value):
+        return value
+    raise ValueError(f"{quote(value)} is no name of a tenant: lower-case letters, digits and _ . - are expected")
+
+
+def _family(value: object) -> str:
+    # Families come from sensors (product names, spaces and all), always in lower case; any other would never match.
+    if isinstance(value, str) and 1 <= len(value) <= _FAMILY_LENGTH and value == value.lower().strip():
+        if not set(value) & set("*?"):
+            return value
+        raise ValueError(f"{quote(value)}: names match exactly; the one pattern is {{prefix: …}}")
+    raise ValueError(f"{quote(value)} is no alert family: a text in lower case is expected")
+
+
+def _name_or_prefix(value: object, name: Callable[[object], str]) -> NameMatch:
     match value:
         case {"prefix": prefix, **others} if not others:
-            return NameMatch(_name(prefix), is_prefix=True)
+            return NameMatch(name(prefix), is_prefix=True)
         case dict():
             raise ValueError(f"{quote(value)}: the one pattern is {{prefix: …}}")
         case _:
-            return NameMatch(_name(value))
+            return NameMatch(name(value))
+
+
+def _tenants(value: object) -> NameMatch:
+    return _name_or_prefix(value, _tenant)
+
+
+def _families(value: object) -> NameMatch:
+    return _name_or_prefix(value, _family)
 
 
 def _date(value: object) -> date:
@@ -105,8 +129,7 @@ def _date(value: object) -> date:
 
 _Level: TypeAlias = Annotated[AutonomyLevel, PlainValidator(parse_level)]
 _SeverityName: TypeAlias = Annotated[Severity, PlainValidator(_severity)]
-_Name: TypeAlias = Annotated[str, PlainValidator(_name)]
-_NameOrPrefix: TypeAlias = Annotated[NameMatch, PlainValidator(_name_match)]
+_Tenants: TypeAlias = Annotated[NameMatch, PlainValidator(_tenants)]
 _Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -125,9 +148,9 @@ class _LimitsEntry(Entry):
 class RowEntry(Entry):
     function: Annotated[Function, PlainValidator(_function)]
     action_class: Annotated[str, PlainValidator(_action_class)] | None = None
-    alert_family: _NameOrPrefix | None = None
+    alert_family: Annotated[NameMatch, PlainValidator(_families)] | None = None
     asset_tier: int | None = Field(default=None, ge=0, le=3)
-    tenant: _NameOrPrefix | None = None
+    tenant: _Tenants | None = None
     level: _Level
     reason: str = Field(default="", max_length=1000)
     limits: _LimitsEntry | None = None
@@ -170,7 +193,7 @@ class _DetectorEntry(Entry):
 
 
 class _MatchEntry(Entry):
-    tenant: _NameOrPrefix | None = None
+    tenant: _Tenants | None = None
     detector: _DetectorEntry | None = None
     asset: _EntityEntry | None = None
     entity: _EntityEntry | None = None
@@ -196,7 +219,7 @@ class _MatchEntry(Entry):
 
 
 class RuleEntry(Entry):
-    id: _Name
+    id: Annotated[str, PlainValidator(_rule_id)]
     verdict: Annotated[Verdict, PlainValidator(_benign_verdict)]
     reason: _Text
     expires: Annotated[date, PlainValidator(_date)]

@@ -67,7 +67,7 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Who must decide, and by when; when the time is over the incident is escalated, never closed."""
+    """Who must decide, and by when. No deadline that passes ever closes anything."""
 
     roles: tuple[str, ...]
     quorum: int

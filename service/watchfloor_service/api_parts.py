@@ -40,7 +40,7 @@ class ApiParts:
     """Parses and writes; its size bounds how many bodies are worked on at once."""
 
     async def work(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``function`` in a worker thread, so that the event loop stays free to answer."""
+        """Parse and write in a worker thread, so that the event loop stays free to answer."""
         return await asyncio.get_running_loop().run_in_executor(self.workers, partial(function, *args, **kwargs))
 
 

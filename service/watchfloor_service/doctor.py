@@ -38,9 +38,10 @@ COLOURS: Final = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
 def examine_and_print() -> int:
     """Print the table; 1 where anything fails."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from watchfloor_service.commands.outcome import console
 
     table = Table(box=box.SIMPLE, title="watchfloor doctor", title_justify="left")
     for column in ("check", "", "found", "what to do"):
@@ -49,7 +50,7 @@ def examine_and_print() -> int:
     for name, finding in findings:
         colour = COLOURS[finding.health]
         table.add_row(name, Text(finding.health, colour), Text(finding.found), Text(finding.remedy))
-    Console().print(table)
+    console().print(table)
     return 1 if any(finding.health is Health.FAIL for _, finding in findings) else 0
 
 

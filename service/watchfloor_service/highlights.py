@@ -15,6 +15,8 @@ from watchfloor_core.store.schema import incident
 
 SHOWN: Final = 8
 """Incidents or reasons in one list."""
+BASE_RATE: Final = "prior"
+"""The code of the reason that every assessment begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,11 @@ def waiting_incidents(connection: Connection, tenant: str) -> list[WaitingIncide
 
 
 def _strongest(assessment: Mapping[str, Any] | None, *, sign: int) -> Mapping[str, Any]:  # Any: the store's JSON
-    """The reason that says most in one direction, the base rate aside, which is the same for all."""
-    reasons = [reason for reason in (assessment or {}).get("reasons", []) if reason["code"] != "prior"]
-    return max(reasons, key=lambda reason: sign * reason["log_odds"], default={})
+    """The reason that says most in one direction.
+
+    Against an attack that is the base rate where nothing particular spoke against it: too little spoke for one.
+    """
+    reasons = (assessment or {}).get("reasons", [])
+    particular = [reason for reason in reasons if reason["code"] != BASE_RATE and sign * reason["log_odds"] > 0]
+    general = [reason for reason in reasons if reason["code"] == BASE_RATE and sign < 0]
+    return max(particular or general, key=lambda reason: sign * reason["log_odds"], default={})

@@ -28,7 +28,9 @@ def run_interruptibly(work: Coroutine[None, None, Result]) -> Result | None:
             task.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, interrupt)
+            # What was ignored at the start (nohup, a shell's background) stays ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, interrupt)
         try:
             return await task
         except asyncio.CancelledError:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,9 +99,8 @@ async def work_off(settings: Settings, plan: Plan, stack: RunningStack, progress
     where the stack ends meanwhile.
     """
     started = time.monotonic()
-    store = open_store(settings.store_url)
     stop = threading.Event()
-    with configure_telemetry(settings, store, "watchfloor-run"):
+    with closing(open_store(settings.store_url)) as store, configure_telemetry(settings, store, "watchfloor-run"):
         reading = asyncio.create_task(asyncio.to_thread(_read_all, store, settings, plan, stop))
         try:
             await _until_done(store, settings, plan, stack, reading, progress)
@@ -109,7 +108,6 @@ async def work_off(settings: Settings, plan: Plan, stack: RunningStack, progress
         finally:
             stop.set()
             await asyncio.gather(reading, return_exceptions=True)
-    store.close()
     return Outcome(tuple(readings), tuple(unreadable), time.monotonic() - started)
 
 
@@ -163,17 +161,13 @@ def _read_all(
 
 def open_sources(settings: Settings, plan: Plan) -> None:
     """Before the first record of any: an open file holds event time back, whichever of them is read first."""
-    store = open_store(settings.store_url)
-    try:
-        with store.write() as connection:
-            for planned in plan.files:
-                source_id = planned.file.source_id
-                register_source(connection, plan.tenant, source_id, planned.file.path.name, is_bounded=True)
-                note_batch(connection, plan.tenant, source_id, now_us(), None)
-            if plan.assets is not None:
-                write_inventory(connection, plan.tenant, plan.assets)
-    finally:
-        store.close()
+    with closing(open_store(settings.store_url)) as store, store.write() as connection:
+        for planned in plan.files:
+            source_id = planned.file.source_id
+            register_source(connection, plan.tenant, source_id, planned.file.path.name, is_bounded=True)
+            note_batch(connection, plan.tenant, source_id, now_us(), None)
+        if plan.assets is not None:
+            write_inventory(connection, plan.tenant, plan.assets)
 
 
 def _look(store: Store, plan: Plan) -> Completion:

@@ -6,7 +6,7 @@ A problem never carries a stack trace, and of the request's body at most a short
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from watchfloor_core.errors import (
+    ConfigurationError,
     ConflictError,
     NotFoundError,
     RefusedError,
@@ -25,12 +26,18 @@ from watchfloor_core.errors import (
     WatchfloorError,
 )
 from watchfloor_core.ports import Json
+from watchfloor_core.untrusted import escape_untrusted
 
 _LOG = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:watchfloor:problem:"
 RETRY_AFTER_S: Final = 5
+MAX_MISTAKES: Final = 20
+
+
+_STORE_DOWN: Final = (ConfigurationError, ConflictError, UnavailableError)
+"""What the store makes of a database that is away, gives way or has been taken from us: the client tries again."""
 
 
 class ProblemKind(StrEnum):
@@ -121,7 +128,7 @@ def problem_response(problem: ProblemError, request_id: str) -> Response:
 
 def problem_of(error: WatchfloorError) -> ProblemError | None:
     """The problem that an expected error amounts to; None where the error is a defect or the operator's to mend."""
-    if isinstance(error.__cause__, SQLAlchemyError) and isinstance(error, ConflictError | UnavailableError):
+    if isinstance(error.__cause__, SQLAlchemyError) and isinstance(error, _STORE_DOWN):
         # The store's own words name hosts, paths and users: they go to the log, not to the client.
         return ProblemError(ProblemKind.UNAVAILABLE, "the store does not answer; try again", headers=retry_after())
     match error:
@@ -148,11 +155,16 @@ def invalid_request(error: RequestValidationError) -> ProblemError:
         "the request has fields that are missing, wrong or unknown; see errors",
         extensions={
             "errors": [
-                {"path": ".".join(str(part) for part in mistake["loc"]), "message": str(mistake["msg"])}
-                for mistake in error.errors()
+                {"path": _path(mistake["loc"]), "message": str(mistake["msg"])}
+                for mistake in error.errors()[:MAX_MISTAKES]
             ]
         },
     )
+
+
+def _path(location: Sequence[str | int]) -> str:
+    # The name of an unknown field is the client's own text.
+    return ".".join(escape_untrusted(str(part)[:60]) for part in location)
 
 
 def _http_problem(error: HTTPException) -> ProblemError:

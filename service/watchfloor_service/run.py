@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.untrusted import escape_untrusted
+from watchfloor_service.commands.outcome import console
 from watchfloor_service.export import INCIDENTS_FILE, alert_files, make_folder, write_alerts, write_incidents
 from watchfloor_service.input_file import UnreadableFile
 from watchfloor_service.interruption import run_interruptibly
@@ -83,29 +85,31 @@ def _write_files(store: Store, plan: Plan, out: Path) -> _Result:
 
 
 def _print_result(settings: Settings, plan: Plan, outcome: Outcome, result: _Result) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    out = console()
     rate = outcome.alerts / outcome.seconds if outcome.alerts and outcome.seconds else None
-    console.print(summary_table(result.summary, title=f"tenant {plan.tenant}", seconds=outcome.seconds, rate=rate))
+    out.print(summary_table(result.summary, title=f"tenant {plan.tenant}", seconds=outcome.seconds, rate=rate))
     skipped = sum(reading.skipped for reading in outcome.readings)
     if skipped:
-        console.print(f"{skipped:,} of the records had been taken in by an earlier run.")
+        out.print(f"{skipped:,} of the records had been taken in by an earlier run.")
     for path in result.files:
-        console.print(f"written: {path}")
+        out.print(f"written: {path}", soft_wrap=True)
     for line in where_next(settings, plan.tenant, result.summary):
-        console.print(line)
+        out.print(line, soft_wrap=True)
 
 
 def where_next(settings: Settings, tenant: str, summary: Summary) -> list[str]:
     """The commands that show more."""
-    prefix = "watchfloor"
-    if "data_dir" in settings.model_fields_set:
-        prefix += f" --data-dir {settings.data_dir}"
+    prefix = command_prefix(settings)
     lines = [f"look next: {prefix} incident list --tenant {tenant}"]
     if summary.dead_letters:
         lines.append(f"           {prefix} deadletter list --tenant {tenant}")
     return lines
+
+
+def command_prefix(settings: Settings) -> str:
+    """How a command begins that is to work on the same data directory."""
+    given = "data_dir" in settings.model_fields_set
+    return f"watchfloor --data-dir {shlex.quote(str(settings.data_dir))}" if given else "watchfloor"
 
 
 def _complain(unreadable: UnreadableFile) -> None:

@@ -16,8 +16,8 @@ from watchfloor_service.part import Part, PartName
 
 DATABASE_FILE: Final = "temporal.db"
 PRAGMAS: Final = ("journal_mode=wal", "synchronous=1")
-"""The server's own default is a rollback journal: 17 workflow starts a second where these give 50 to 90, measured on two
-busy cores. With WAL the death of any process loses nothing; what a power cut may lose of the last seconds is handed
+"""The server's own default is a rollback journal: 17 workflow starts a second where these give 50 to 90, measured on
+two busy cores. With WAL the death of any process loses nothing; what a power cut may lose of the last seconds is handed
 over again at the next start (`redelivery`)."""
 
 

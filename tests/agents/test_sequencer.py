@@ -27,6 +27,7 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store import schema
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.ingest import ParsedBatch, ParsedRecord, close_source, register_source, write_batch
+from watchfloor_core.telemetry.names import SpanName
 
 START = 1_767_225_600
 """2026-01-01T00:00:00Z."""
@@ -364,7 +365,7 @@ def test_every_join_is_in_the_ledger_and_in_the_trace(reference_store: Store, re
             select(func.count()).select_from(schema.ledger_entry).where(schema.ledger_entry.c.kind == "correlate")
         ).scalar_one()
         spans = connection.execute(
-            select(func.count()).select_from(schema.span).where(schema.span.c.name == "correlate")
+            select(func.count()).select_from(schema.span).where(schema.span.c.name == SpanName.CORRELATE)
         ).scalar_one()
     places = {(row[0], row[2]) for row in reference.observations}
     assert entries == spans

@@ -23,6 +23,15 @@ def error_of(raw: RawRecord) -> RecordError:
     return raw.record
 
 
+def how_it_ends(data: bytes) -> str:
+    """The reason of the last record, or why there is none: the header itself could not be read."""
+    try:
+        records = list(read_bytes(data))
+    except ConfigurationError as error:
+        return str(error)
+    return error_of(records[-1]).reason
+
+
 @PACKED
 def test_packing_is_recognised_by_content_whatever_the_name(pack: Pack, tmp_path: Path) -> None:
     path = tmp_path / "alerts.csv"
@@ -51,13 +60,7 @@ def test_a_truncated_stream_gives_all_that_is_readable_and_then_says_so(pack: Pa
 def test_a_stream_cut_anywhere_is_never_taken_for_whole(pack: Pack) -> None:
     data = pack(b"a,b\n1,2\n3,4\n")
     for length in range(4, len(data)):
-        try:
-            records = list(read_bytes(data[:length]))
-        except ConfigurationError as error:
-            # The cut falls into the header: there is nothing to read.
-            assert "truncated" in str(error)
-        else:
-            assert "truncated" in error_of(records[-1]).reason, length
+        assert "truncated" in how_it_ends(data[:length]), length
 
 
 def test_the_line_that_a_truncation_cuts_is_no_record() -> None:
@@ -154,6 +157,17 @@ def test_a_file_of_another_kind_is_named_for_what_it_is(magic: bytes, words: str
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"no-such\.csv'?: No such file"):
         read_file(tmp_path / "no-such.csv")
+
+
+def test_a_file_is_closed_without_being_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"a,b\n1,2\n3,4\n")
+    # An unclosed file would be a ResourceWarning, which is an error here.
+    assert read_file(path).columns == ("a", "b")
+    assert read_file(path).peek(1) == [{"a": "1", "b": "2"}]
+    framed = read_file(path)
+    framed.close()
+    assert list(framed) == []
 
 
 def test_peeking_takes_nothing_away() -> None:

@@ -157,7 +157,7 @@ def test_wazuh_source_address_that_is_none_does_not_hide_the_alert() -> None:
 
 def test_wazuh_alert_inside_an_index_is_the_same_alert() -> None:
     record = sample("wazuh", 1)
-    hit = {"_index": "wazuh-alerts-4.x-2022.01.24", "_id": "x", "_source": record}
+    hit: dict[str, Any] = {"_index": "wazuh-alerts-4.x-2022.01.24", "_id": "x", "_source": record}
     assert REGISTRY.detect([hit]).name == "wazuh"
     assert alert_of("wazuh", hit) == alert_of("wazuh", record)
 
@@ -409,7 +409,7 @@ def test_a_refusal_names_path_value_and_expectation(
 
 
 def test_a_value_that_the_sensor_states_and_that_is_malformed_is_refused() -> None:
-    with pytest.raises(RecordError, match='src_ip: "10.20.0.999" is no IP address'):
+    with pytest.raises(RecordError, match=r'src_ip: "10\.20\.0\.999" is no IP address'):
         alert_of("suricata", {**sample("suricata", 4), "src_ip": "10.20.0.999"})
 
 

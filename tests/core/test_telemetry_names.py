@@ -28,6 +28,7 @@ watchfloor.connector.name watchfloor.connector.version watchfloor.dead_letters w
 watchfloor.duplicates watchfloor.engine.name watchfloor.engine.version watchfloor.function watchfloor.ignored
 watchfloor.incident.family watchfloor.incident.id watchfloor.incident.kind watchfloor.incident.other_id
 watchfloor.incident.revision watchfloor.incident.severity watchfloor.incident.status watchfloor.incidents
+watchfloor.join.rule
 watchfloor.ledger.chain watchfloor.ledger.seq watchfloor.observations watchfloor.policy.digest
 watchfloor.principal watchfloor.probability watchfloor.reason.codes watchfloor.records watchfloor.ruling
 watchfloor.ruling.codes watchfloor.source.id watchfloor.tenant watchfloor.tick watchfloor.ticks

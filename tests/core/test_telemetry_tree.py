@@ -146,6 +146,18 @@ def test_attacker_written_text_in_reasons_cannot_act_on_the_terminal(sqlite_stor
     assert 'command line "\\u{001B}[2J' in drawn
 
 
+def test_a_ruling_gives_its_rules_and_a_correlation_its_joins_as_reasons(sqlite_store: Store) -> None:
+    join: JsonValue = {"detector": "ET SCAN\n", "alerts": 12, "rule": "shared_entity", "text": "same host 4 s apart"}
+    hit: JsonValue = {"rule": "crown_jewel", "outcome": "ask", "text": "its asset is of tier 0"}
+    correlate = decision("correlate", 0, body={"joins": [join]})
+    ruling = decision("ruling", 10, correlate, body={"hits": [hit]})
+    queue = decision("queue", 20, ruling, body={"because": ["its asset is of tier 0"]})
+    (node,) = tree_of(sqlite_store, correlate, ruling, queue)
+    assert node.reasons == ('12 of "ET SCAN\\u{000A}" by shared_entity: same host 4 s apart',)
+    assert node.children[0].reasons == ("ask by crown_jewel: its asset is of tier 0",)
+    assert node.children[0].children[0].reasons == ("its asset is of tier 0",)
+
+
 def test_many_reasons_are_counted(sqlite_store: Store) -> None:
     reasons: list[JsonValue] = [{"code": f"r{n}", "text": "x", "log_odds": 0.1} for n in range(MAX_REASONS + 3)]
     drawn = render_tree(tree_of(sqlite_store, decision("verdict", 0, body={"reasons": reasons})))

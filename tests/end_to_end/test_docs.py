@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +19,9 @@ import pytest
 import typer.main
 import yaml
 
+from watchfloor_core.ledger import Decision, export_ledger, record_decisions
 from watchfloor_core.settings import Settings
+from watchfloor_core.store.engine import Store
 from watchfloor_service.cli import app
 from watchfloor_service.inventory import load_inventory
 
@@ -132,10 +137,30 @@ def test_shell_blocks_are_shell(block: Block) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture
+def ledger_file(sqlite_store: Store, tmp_path: Path) -> Path:
+    """A ledger as it is exported, for the blocks that read one."""
+    decisions = [
+        Decision("inc-0123456789abcdef", kind, {"verdict": "Undetermined"}, kind, 1, 2)
+        for kind in ("verdict", "ruling")
+    ]
+    file = tmp_path / "ledger.ndjson"
+    with sqlite_store.write() as connection:
+        record_decisions(connection, "default", decisions)
+    with sqlite_store.read() as connection:
+        export_ledger(connection, "default", file)
+    return file
+
+
 @of("python")
-def test_python_blocks_run(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_blocks_run(block: Block, tmp_path: Path, ledger_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(block.text, str(block), "exec"), {"__name__": "documentation"})  # noqa: S102  # our own text
+    monkeypatch.setattr(sys, "argv", [str(block), str(ledger_file)])
+    with warnings.catch_warnings():
+        # A script of a page may leave closing its file to its end.
+        warnings.simplefilter("ignore", ResourceWarning)
+        exec(compile(block.text, str(block), "exec"), {"__name__": "documentation"})  # noqa: S102  # our own text
+        gc.collect()
 
 
 @of("yaml")

@@ -60,7 +60,7 @@ def test_every_key_of_a_row_is_read() -> None:
     text = with_row("""
         - function: alert_triage
           action_class: close incident
-          alert_family: {prefix: web}
+          alert_family: {prefix: microsoft defender}
           asset_tier: 1
           tenant: acme
           level: L3
@@ -69,7 +69,7 @@ def test_every_key_of_a_row_is_read() -> None:
     """)
     assert load_matrix(text, "f").rows[-1] == Row(
         Function.ALERT_TRIAGE,
-        Selector(CLOSE_INCIDENT, NameMatch("web", is_prefix=True), 1, NameMatch("acme")),
+        Selector(CLOSE_INCIDENT, NameMatch("microsoft defender", is_prefix=True), 1, NameMatch("acme")),
         L3,
         "Measured since spring.",
         Limits(0.0, 0.9, 5, Severity.HIGH, 1.0),
@@ -157,12 +157,28 @@ def test_engine_caps_are_read() -> None:
         ),
         (
             "- {function: alert_triage, level: L2, tenant: no}",
-            "autonomy.yaml:9: False is not a name: letters, digits and _ . : - are expected; "
-            "put it in quotes if it is meant as text (at rows[7].tenant)",
+            "autonomy.yaml:9: False is no name of a tenant: lower-case letters, digits and _ . - are expected "
+            "(at rows[7].tenant)",
         ),
         (
             '- {function: alert_triage, level: L2, tenant: "run-*"}',
-            "autonomy.yaml:9: 'run-*' is not a name: letters, digits and _ . : - are expected (at rows[7].tenant)",
+            "autonomy.yaml:9: 'run-*' is no name of a tenant: lower-case letters, digits and _ . - are expected "
+            "(at rows[7].tenant)",
+        ),
+        (
+            "- {function: alert_triage, level: L2, tenant: Acme}",
+            "autonomy.yaml:9: 'Acme' is no name of a tenant: lower-case letters, digits and _ . - are expected "
+            "(at rows[7].tenant)",
+        ),
+        (
+            "- {function: alert_triage, level: L2, alert_family: Suricata}",
+            "autonomy.yaml:9: 'Suricata' is no alert family: a text in lower case is expected "
+            "(at rows[7].alert_family)",
+        ),
+        (
+            '- {function: alert_triage, level: L2, alert_family: "defender*"}',
+            "autonomy.yaml:9: 'defender*': names match exactly; the one pattern is {prefix: …} "
+            "(at rows[7].alert_family)",
         ),
         (
             "- {function: alert_triage, level: L2, tenant: {suffix: x}}",
@@ -170,7 +186,8 @@ def test_engine_caps_are_read() -> None:
         ),
         (
             '- {function: alert_triage, level: L2, tenant: {prefix: ""}}',
-            "autonomy.yaml:9: '' is not a name: letters, digits and _ . : - are expected (at rows[7].tenant)",
+            "autonomy.yaml:9: '' is no name of a tenant: lower-case letters, digits and _ . - are expected "
+            "(at rows[7].tenant)",
         ),
         (
             "- {function: alert_triage, level: L2, asset_tier: 4}",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import CancelledError
 
-from watchfloor_core.incident import IncidentStatus, Verdict
+from watchfloor_agents.triage.engine import TriageCase
+from watchfloor_core.errors import UnavailableError
+from watchfloor_core.incident import Assessment, IncidentStatus, Verdict
 from watchfloor_core.store.schema import incident
 from watchfloor_workflows import search_attributes
 from watchfloor_workflows.messages import WaitingFor
-from watchfloor_workflows.testing import Workbench, change_incident
+from watchfloor_workflows.testing import FixedEngine, Workbench, change_incident
 
 pytestmark = pytest.mark.anyio
 
@@ -169,3 +173,43 @@ async def test_a_merged_incident_is_left_to_the_one_that_holds_it(bench: Workben
 
     assert result.standing is not None
     assert result.standing.status is IncidentStatus.MERGED
+
+
+class FlakyEngine(FixedEngine):
+    """Down for the first questions."""
+
+    def assess(self, case: TriageCase) -> Assessment:
+        assessment = super().assess(case)
+        if len(self.asked) <= 2:
+            raise UnavailableError("the model does not answer")
+        return assessment
+
+
+async def test_a_part_that_is_down_is_waited_for_and_its_retries_write_no_history(bench: Workbench) -> None:
+    bench.engine = FlakyEngine()
+    async with bench.worker():
+        result = await (await bench.open()).result()
+
+    assert result.standing is not None
+    assert result.standing.status is IncidentStatus.CLOSED
+    assert bench.engine.asked == [1, 1, 1]
+    events = await bench.events()
+    assert [event for event in events if "ACTIVITY" in event] == [
+        "ACTIVITY_TASK_SCHEDULED",
+        "ACTIVITY_TASK_STARTED",
+        "ACTIVITY_TASK_COMPLETED",
+    ]
+    assert bench.ledger() == ["verdict", "ruling", "closure"]
+
+
+async def test_a_workflow_that_an_administrator_cancels_ends_as_cancelled(bench: Workbench) -> None:
+    bench.set_level("L2")
+    async with bench.worker():
+        handle = await bench.open()
+        await bench.until(is_waiting_for_person)
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError) as caught:
+            await handle.result()
+
+    assert isinstance(caught.value.cause, CancelledError)
+    assert bench.stored().status is IncidentStatus.QUEUED

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from typing import Any, Final, TypeVar
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from watchfloor_agents.triage.engine import TriageEngine
 from watchfloor_core.store.engine import Store
@@ -55,6 +55,8 @@ class IncidentActivities:
                 f"engine {self._engine.name!r} needs an activity of its own",
                 type=wire.NEEDS_OWN_ACTIVITY,
                 non_retryable=True,
+                # Expected: it is not logged as a failure.
+                category=ApplicationErrorCategory.BENIGN,
             )
         revision = await self._in_thread(
             lambda: triaging.triage(self._store, self._engine, self._policy.current(), order.tenant, order.incident_id)

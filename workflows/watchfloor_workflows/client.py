@@ -25,7 +25,7 @@ async def connect(settings: Settings) -> Client:
     where Temporal does not answer.
     """
     address = temporal_address(settings)
-    tls = _tls(settings)
+    tls = tls_of(settings)
     api_key = settings.temporal_api_key
     try:
         return await Client.connect(
@@ -44,7 +44,7 @@ async def connect(settings: Settings) -> Client:
         ) from error
 
 
-def _tls(settings: Settings) -> TLSConfig | bool:
+def tls_of(settings: Settings) -> TLSConfig | bool:
     """TLS where it is switched on, or where anything that only makes sense with TLS is given."""
     paths = {
         "temporal_tls_ca": settings.temporal_tls_ca,

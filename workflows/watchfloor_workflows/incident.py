@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.incident import IncidentStatus
@@ -163,7 +163,7 @@ class IncidentWorkflow:
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )
             return quick
-        except ActivityError as error:
+        except FailureError as error:
             if workflow.cancellation_reason() is not None:
                 raise
             _raise_if_final(error)
@@ -257,7 +257,11 @@ class IncidentWorkflow:
             raise RefusedError("another decision on this incident is being recorded; look at it again, then decide")
 
 
-def _raise_if_final(error: ActivityError) -> None:
-    """Raise the cause itself where no retry mends it, so that whoever waits reads the reason and not the wrapping."""
-    if isinstance(error.cause, ApplicationError) and error.cause.type in wire.FINAL_ERRORS:
-        raise error.cause from error
+def _raise_if_final(error: FailureError) -> None:
+    """Raise the cause itself where no retry mends it, so that whoever waits reads the reason and not the wrapping.
+
+    A local activity gives its error bare, another one wrapped.
+    """
+    cause = error.cause if isinstance(error, ActivityError) else error
+    if isinstance(cause, ApplicationError) and cause.type in wire.FINAL_ERRORS:
+        raise cause

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import NotFoundError
@@ -31,6 +31,29 @@ _COLUMNS = (
     incident.c.assessment,
     incident.c.ruling,
     incident.c.merged_into,
+)
+
+# Built once: these run for every pass, and to build a statement takes as long as to run it.
+_READ: Final = select(*_COLUMNS).where(incident.c.tenant == bindparam("tenant"), incident.c.id == bindparam("id"))
+_LOCK: Final = _READ.with_for_update()
+_LEDGER_LENGTH: Final = select(ledger_head.c.seq).where(
+    ledger_head.c.tenant == bindparam("tenant"), ledger_head.c.chain == bindparam("id")
+)
+_LAST_WORD: Final = (
+    select(human_verdict.c.revision, human_verdict.c.verdict, human_verdict.c.principal)
+    .where(human_verdict.c.tenant == bindparam("tenant"), human_verdict.c.incident_id == bindparam("id"))
+    .order_by(human_verdict.c.id.desc())
+    .limit(1)
+)
+_LAST_ENTRY: Final = (
+    select(ledger_entry.c.id)
+    .where(
+        ledger_entry.c.tenant == bindparam("tenant"),
+        ledger_entry.c.chain == bindparam("id"),
+        ledger_entry.c.kind.in_(bindparam("kinds", expanding=True)),
+    )
+    .order_by(ledger_entry.c.seq.desc())
+    .limit(1)
 )
 
 
@@ -63,10 +86,13 @@ class StoredIncident:
         return self.status is not IncidentStatus.NEW and self.triaged_revision >= self.revision
 
 
+_FIELDS: Final = frozenset(field.name for field in fields(StoredIncident))
+
+
 def read_incident(connection: Connection, tenant: str, incident_id: str) -> StoredIncident:
     """The row as it is. Raises NotFoundError."""
-    rows = connection.execute(select(*_COLUMNS).where(incident.c.tenant == tenant, incident.c.id == incident_id))
-    return _incident(rows.one_or_none(), tenant, incident_id)
+    row = connection.execute(_READ, {"tenant": tenant, "id": incident_id}).one_or_none()
+    return _incident(row, tenant, incident_id)
 
 
 def lock_incident(connection: Connection, tenant: str, incident_id: str) -> StoredIncident:
@@ -74,27 +100,23 @@ def lock_incident(connection: Connection, tenant: str, incident_id: str) -> Stor
 
     SQLite's one writer is the lock there.
     """
-    rows = connection.execute(
-        select(*_COLUMNS).where(incident.c.tenant == tenant, incident.c.id == incident_id).with_for_update()
-    )
-    return _incident(rows.one_or_none(), tenant, incident_id)
+    row = connection.execute(_LOCK, {"tenant": tenant, "id": incident_id}).one_or_none()
+    return _incident(row, tenant, incident_id)
 
 
-def write_incident(connection: Connection, held: StoredIncident, values: Mapping[str, object]) -> StoredIncident:
-    """Change a locked row; returns it as it is then."""
+def write_incident(connection: Connection, held: StoredIncident, values: Mapping[str, Any]) -> StoredIncident:
+    """Change columns of a locked row; returns it as it is then."""
     connection.execute(
         update(incident)
         .where(incident.c.tenant == held.tenant, incident.c.id == held.id)
         .values(**values, updated_us=now_us())
     )
-    return read_incident(connection, held.tenant, held.id)
+    return replace(held, **{name: value for name, value in values.items() if name in _FIELDS})
 
 
 def standing_of(connection: Connection, held: StoredIncident) -> IncidentStanding:
     """What the workflow is told; to be read in the transaction that locked the row."""
-    entries = connection.execute(
-        select(ledger_head.c.seq).where(ledger_head.c.tenant == held.tenant, ledger_head.c.chain == held.id)
-    ).scalar_one_or_none()
+    entries = connection.execute(_LEDGER_LENGTH, {"tenant": held.tenant, "id": held.id}).scalar_one_or_none()
     return IncidentStanding(
         status=held.status,
         revision=held.revision,
@@ -117,23 +139,16 @@ class HumanWord:
 
 def last_human_word(connection: Connection, tenant: str, incident_id: str) -> HumanWord | None:
     """None where no person has said anything; else no agent closes the incident any more."""
-    row = connection.execute(
-        select(human_verdict.c.revision, human_verdict.c.verdict, human_verdict.c.principal)
-        .where(human_verdict.c.tenant == tenant, human_verdict.c.incident_id == incident_id)
-        .order_by(human_verdict.c.id.desc())
-        .limit(1)
-    ).one_or_none()
+    row = connection.execute(_LAST_WORD, {"tenant": tenant, "id": incident_id}).one_or_none()
     return HumanWord(row.revision, Verdict(row.verdict), row.principal) if row else None
 
 
 def last_entry_id(connection: Connection, tenant: str, incident_id: str, *kinds: str) -> str | None:
     """Id of the latest ledger entry of these kinds in the incident's chain: the parent of what follows from it."""
-    return connection.execute(
-        select(ledger_entry.c.id)
-        .where(ledger_entry.c.tenant == tenant, ledger_entry.c.chain == incident_id, ledger_entry.c.kind.in_(kinds))
-        .order_by(ledger_entry.c.seq.desc())
-        .limit(1)
+    found: str | None = connection.execute(
+        _LAST_ENTRY, {"tenant": tenant, "id": incident_id, "kinds": kinds}
     ).scalar_one_or_none()
+    return found
 
 
 def _incident(row: Row[*tuple[Any, ...]] | None, tenant: str, incident_id: str) -> StoredIncident:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Final
@@ -47,6 +47,9 @@ def incident_worker(client: Client, settings: Settings, activities: IncidentActi
         client,
         task_queue=settings.task_queue,
         activities=activities.all,
+        # A workflow task holds its place while its local activities wait for theirs; with many more of the one than of the
+        # other, tasks would run into their time limit.
+        max_concurrent_workflow_tasks=2 * ACTIVITY_THREADS,
         max_concurrent_activities=ACTIVITY_THREADS,
         max_concurrent_local_activities=ACTIVITY_THREADS,
         max_cached_workflows=CACHED_WORKFLOWS,
@@ -85,14 +88,25 @@ async def _work(
     on_ready: Callable[[], None] | None,
     stop: asyncio.Event,
 ) -> None:
-    with ThreadPoolExecutor(ACTIVITY_THREADS, "activity") as threads:
+    relay = Relay(client, store, settings)
+    with activity_threads() as threads:
         activities = IncidentActivities(store, engine, PolicyFile(settings), threads)
-        relay = Relay(client, store, settings)
         async with incident_worker(client, settings, activities), asyncio.TaskGroup() as tasks:
             tasks.create_task(relay.run(stop))
             tasks.create_task(_keep_house(store, settings, stop))
             if on_ready is not None:
                 on_ready()
+
+
+@contextmanager
+def activity_threads() -> Iterator[Executor]:
+    """Where activities do what blocks. Leaving it waits for none of them: an engine that thinks cannot be interrupted,
+    and what it had to say is asked for again elsewhere."""
+    threads = ThreadPoolExecutor(ACTIVITY_THREADS, "activity")
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def _keep_house(store: Store, settings: Settings, stop: asyncio.Event) -> None:

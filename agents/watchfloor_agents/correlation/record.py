@@ -13,6 +13,7 @@ from watchfloor_agents.correlation.observation import Observation
 from watchfloor_core.ledger import Decision
 from watchfloor_core.ledger.canonical import JsonValue
 from watchfloor_core.store import schema
+from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 
 MAX_JOINS: Final = 40
 """Joins spelt out in one ledger entry; the rest are counted there and stand in the observations."""
@@ -137,8 +138,8 @@ def decisions(changes: Changes, tick_s: int, at_us: int) -> list[Decision]:
             "by": "correlation",
             "reason": "one observation belongs to both",
         }
-        found.append(Decision(kept.id, "merge", body, "merge incident", at_us, at_us))
-        found.append(Decision(absorbed.id, "merge", body, "merge incident", at_us, at_us))
+        found.append(Decision(kept.id, "merge", body, SpanName.MERGE, at_us, at_us))
+        found.append(Decision(absorbed.id, "merge", body, SpanName.MERGE, at_us, at_us))
     return found
 
 
@@ -163,5 +164,5 @@ def _correlate(incident_id: str, tick: int, held: list[Observation], tick_s: int
         "observations": len(held),
         "joins": joins,
     }
-    attributes: dict[str, str | int] = {"watchfloor.alerts": alerts, "watchfloor.join.rule": held[0].join.rule}
-    return Decision(incident_id, "correlate", body, "correlate", at_us, at_us, attributes=attributes)
+    attributes: dict[str, str | int] = {SpanAttribute.ALERTS: alerts, SpanAttribute.JOIN_RULE: held[0].join.rule}
+    return Decision(incident_id, "correlate", body, SpanName.CORRELATE, at_us, at_us, attributes=attributes)

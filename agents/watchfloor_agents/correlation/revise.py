@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import Case, ColumnElement, Connection, Row, case, func, insert, select, text, update
 
@@ -21,6 +21,9 @@ from watchfloor_core.incident import IncidentKind, IncidentStatus
 from watchfloor_core.ledger import Decision, record_decisions
 from watchfloor_core.ledger.canonical import JsonValue
 from watchfloor_core.store import schema
+from watchfloor_core.telemetry.names import SpanName
+
+_SPAN: Final = {"merge": SpanName.MERGE, "split": SpanName.SPLIT}
 
 _Incident = Row[Any]
 """A whole row of the incident table."""
@@ -259,6 +262,4 @@ def _record(
     body: dict[str, JsonValue],
 ) -> None:
     at_us = now_us()
-    record_decisions(
-        connection, tenant, [Decision(chain, kind, body, f"{kind} incident", at_us, at_us) for chain in chains]
-    )
+    record_decisions(connection, tenant, [Decision(chain, kind, body, _SPAN[kind], at_us, at_us) for chain in chains])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from enum import StrEnum
@@ -41,9 +42,16 @@ class Framed(Iterator[RawRecord]):
     """The records of one input, and what is known of it before the first is read."""
 
     def __init__(
-        self, records: Iterator[RawRecord], layout: Format, columns: tuple[str, ...] | None, name: str
+        self,
+        records: Iterator[RawRecord],
+        layout: Format,
+        columns: tuple[str, ...] | None,
+        name: str,
+        source: BinaryIO,
     ) -> None:
         self._records = records
+        # Whoever looks at the columns only, or at the first records, need not close anything.
+        self._closed = weakref.finalize(self, source.close)
         self._peeked: deque[RawRecord] = deque()
         self.format = layout
         self.columns = columns
@@ -56,6 +64,12 @@ class Framed(Iterator[RawRecord]):
 
     def __next__(self) -> RawRecord:
         return self._peeked.popleft() if self._peeked else next(self._records)
+
+    def close(self) -> None:
+        """Closes the file; there are no further records."""
+        self._peeked.clear()
+        self._records = iter(())
+        self._closed()
 
     def peek(self, count: int) -> list[Record]:
         """The decoded ones among the first ``count`` records, for detection; iteration still gives them all."""
@@ -120,21 +134,16 @@ def _frame(source: BinaryIO, name: str, limit: int, layout: Format | None, max_b
     head, blocks = _head(stream)
     layout = layout or _recognise(head)
     if layout is Format.JSON:
-        return Framed(_closing(expand_document(blocks, stream, limit), source), layout, None, name)
+        return Framed(expand_document(blocks, stream, limit), layout, None, name, source)
     lines = read_lines(blocks, limit)
     if layout is Format.NDJSON:
-        return Framed(_closing(read_json_lines(lines, stream, limit), source), layout, None, name)
+        return Framed(read_json_lines(lines, stream, limit), layout, None, name, source)
     if not head.strip():
         # Also where the stream broke before its first byte: that is a record's error, no header's.
         broken = (RawRecord(1, b"", RecordError(line.reason)) for line in lines if not isinstance(line, bytes))
-        return Framed(_closing(broken, source), layout, (), name)
+        return Framed(broken, layout, (), name, source)
     rows = CsvRows(lines, stream, limit, name)
-    return Framed(_closing(iter(rows), source), layout, rows.columns, name)
-
-
-def _closing(records: Iterator[RawRecord], source: BinaryIO) -> Iterator[RawRecord]:
-    with source:
-        yield from records
+    return Framed(iter(rows), layout, rows.columns, name, source)
 
 
 def _head(stream: PlainStream) -> tuple[bytes, Iterator[bytes]]:

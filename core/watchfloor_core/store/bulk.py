@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import repeat
 from typing import Final, TypeAlias
 
 from sqlalchemy import JSON, BigInteger, Connection, Float, Integer, LargeBinary, String, Table
@@ -21,15 +22,20 @@ Row: TypeAlias = tuple[Value, ...]
 def insert_new(connection: Connection, table: Table, tenant: str, rows: Sequence[Row]) -> int:
     """Insert the rows whose keys the table does not hold; returns how many those were.
 
-    A row has the table's columns but ``tenant``, which comes first in the table, and but a generated ``id``; JSON
-    columns are given as JSON text.
+    A row has the table's columns in order, but ``tenant``, which comes first in the table, and but a generated id;
+    JSON columns are given as JSON text.
     """
-    if not rows:
+    return insert_new_columns(connection, table, tenant, list(zip(*rows, strict=True))) if rows else 0
+
+
+def insert_new_columns(connection: Connection, table: Table, tenant: str, columns: Sequence[Sequence[Value]]) -> int:
+    """As `insert_new`, the values given by column: for many rows, without a tuple for each until the driver's."""
+    if not columns[0]:
         return 0
     if connection.dialect.name == "sqlite":
-        return connection.exec_driver_sql(_sqlite_statement(table), [(tenant, *row) for row in rows]).rowcount
+        values = list(zip(repeat(tenant, len(columns[0])), *columns, strict=True))
+        return connection.exec_driver_sql(_sqlite_statement(table), values).rowcount
     statement, encoders = _postgresql_statement(table)
-    columns = zip(*rows, strict=True)
     arrays = [encode(column) for encode, column in zip(encoders, columns, strict=True)]
     return connection.exec_driver_sql(statement, (tenant, *arrays)).rowcount
 

@@ -37,7 +37,7 @@ def fingerprint(tenant: str, alert: Alert) -> bytes:  # noqa: ARG001  # the tena
     """16 bytes that are equal for records of the same alert, the same in every tenant.
 
     Where the vendor's id decides, they stand for connector and id; else for connector, window length, the compared
-    fields and the start of the window that the event time falls in (the exact time for window 0).
+    fields and the start of the window that the event time falls in (the exact time for window 0), and sort by it.
 
     Raises `ConfigurationError` where the connector declares a comparison that does not exist.
     """

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, text, updat
 from watchfloor_core.alert import Alert
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import RecordError
-from watchfloor_core.store.bulk import Row, insert_new
+from watchfloor_core.store.bulk import Row, insert_new, insert_new_columns
 from watchfloor_core.store.fingerprint import Identity
 from watchfloor_core.store.interning import hold_memory, intern_shapes, storable
 from watchfloor_core.store.originals import Originals, compress, pack
@@ -90,10 +90,12 @@ class PreparedBatch:
     originals: Originals
     shapes: dict[bytes, Alert]
     """An alert of each shape."""
-    alerts: dict[bytes, Row]
+    alerts: dict[bytes, tuple[bytes, int, str]]
     """By fingerprint: shape, event time, precision; the first record of each decides."""
-    records: list[Row]
-    """Position and fingerprint."""
+    positions: list[int]
+    """Of the records that are alerts."""
+    fingerprints: list[bytes]
+    """Of the same records."""
     repeated: list[bytes]
     """Fingerprints of a few alerts that have several records in the batch."""
     dead: list[tuple[ParsedRecord, RecordError]]
@@ -106,8 +108,9 @@ def prepare(batch: ParsedBatch) -> PreparedBatch:
     Raises ValueError where the positions have gaps: the original bytes are found by position.
     """
     shapes: dict[bytes, Alert] = {}
-    alerts: dict[bytes, Row] = {}
-    records: list[Row] = []
+    alerts: dict[bytes, tuple[bytes, int, str]] = {}
+    positions: list[int] = []
+    fingerprints: list[bytes] = []
     repeated: list[bytes] = []
     dead: list[tuple[ParsedRecord, RecordError]] = []
     max_event_us: int | None = None
@@ -125,17 +128,19 @@ def prepare(batch: ParsedBatch) -> PreparedBatch:
                 max_event_us = outcome.event_us
             identity = Identity.of(outcome)
             fingerprint = identity.fingerprint(outcome)
-            records.append((position, fingerprint))
+            positions.append(position)
+            fingerprints.append(fingerprint)
             if fingerprint in alerts:
                 if len(repeated) < EXAMPLES and fingerprint not in repeated:
                     repeated.append(fingerprint)
                 continue
             alerts[fingerprint] = (identity.shape_id, outcome.event_us, outcome.precision.value)
-            shapes.setdefault(identity.shape_id, outcome)
+            if identity.shape_id not in shapes:
+                shapes[identity.shape_id] = outcome
         elif outcome is not None:
             dead.append((parsed, outcome))
     originals = pack([parsed.raw for parsed in batch.records])
-    return PreparedBatch(batch, originals, shapes, alerts, records, repeated, dead, max_event_us)
+    return PreparedBatch(batch, originals, shapes, alerts, positions, fingerprints, repeated, dead, max_event_us)
 
 
 def refusal(alert: Alert | None) -> RecordError | None:
@@ -168,18 +173,11 @@ def write_batch(connection: Connection, tenant: str, batch: ParsedBatch | Prepar
         )
     )
     intern_shapes(connection, tenant, memory, ready.shapes)
-    new = insert_new(
-        connection,
-        alert_table,
-        tenant,
-        [
-            (fingerprint, shape_id, event_us, precision, received_us, batch_id, None)
-            for fingerprint, (shape_id, event_us, precision) in sorted(ready.alerts.items())
-        ],
-    )
-    insert_new(connection, record, tenant, [(batch_id, *row) for row in ready.records])
+    new = _insert_alerts(connection, tenant, ready, batch_id, received_us)
+    batch_ids = [batch_id] * len(ready.positions)
+    insert_new_columns(connection, record, tenant, [batch_ids, ready.positions, ready.fingerprints])
     _bury(connection, tenant, ready, batch_id, received_us)
-    duplicates = len(ready.records) - new
+    duplicates = len(ready.positions) - new
     connection.execute(
         update(batch_table).where(batch_table.c.id == batch_id).values(alerts=new, duplicates=duplicates)
     )
@@ -190,7 +188,7 @@ def write_batch(connection: Connection, tenant: str, batch: ParsedBatch | Prepar
         records=len(ready.batch.records),
         alerts=new,
         duplicates=duplicates,
-        ignored=len(ready.batch.records) - len(ready.records) - len(ready.dead),
+        ignored=len(ready.batch.records) - len(ready.positions) - len(ready.dead),
         dead=len(ready.dead),
         was_known=False,
         duplicate_examples=_examples(connection, ready, batch_id, known=len(ready.alerts) - new),
@@ -201,6 +199,19 @@ def pending_alerts(connection: Connection, tenant: str) -> int:
     """How many alerts wait for correlation."""
     statement = select(func.count()).where(alert_table.c.tenant == tenant, alert_table.c.tick.is_(None))
     return connection.execute(statement).scalar_one()
+
+
+def _insert_alerts(connection: Connection, tenant: str, ready: PreparedBatch, batch_id: int, received_us: int) -> int:
+    """Returns how many were new."""
+    if not ready.alerts:
+        return 0
+    # By key: so that concurrent writers on PostgreSQL meet the same alerts in the same order.
+    fingerprints = sorted(ready.alerts)
+    shapes, times, precisions = zip(*map(ready.alerts.__getitem__, fingerprints), strict=True)
+    count = len(fingerprints)
+    received, batches, ticks = [received_us] * count, [batch_id] * count, [None] * count
+    columns = [fingerprints, shapes, times, precisions, received, batches, ticks]
+    return insert_new_columns(connection, alert_table, tenant, columns)
 
 
 _CLAIM: Final = text(
@@ -225,7 +236,7 @@ def _claim(connection: Connection, tenant: str, ready: PreparedBatch, received_u
             "received_us": received_us,
             "first_position": given.records[0].position,
             "records": len(given.records),
-            "ignored": len(given.records) - len(ready.records) - len(ready.dead),
+            "ignored": len(given.records) - len(ready.positions) - len(ready.dead),
             "dead": len(ready.dead),
             "raw_sha256": ready.originals.sha256,
         },

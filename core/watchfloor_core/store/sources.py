@@ -71,6 +71,11 @@ def list_sources(connection: Connection, tenant: str) -> list[SourceRow]:
     return [SourceRow(*row) for row in rows]
 
 
+def list_tenants(connection: Connection) -> list[str]:
+    """All tenants that have a source, by name: whose retention to apply, whose alerts to correlate."""
+    return list(connection.execute(select(source.c.tenant).distinct().order_by(source.c.tenant)).scalars())
+
+
 def note_batch(connection: Connection, tenant: str, source_id: str, received_us: int, max_event_us: int | None) -> None:
     """A batch came from the source: remember when, and how far its event time has got."""
     values: dict[str, object] = {"last_received_us": _later(source.c.last_received_us, received_us)}

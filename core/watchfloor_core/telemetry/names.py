@@ -73,6 +73,7 @@ class SpanAttribute(StrEnum):
 
     TICK = "watchfloor.tick"
     TICKS = "watchfloor.ticks"
+    JOIN_RULE = "watchfloor.join.rule"
     OBSERVATIONS = "watchfloor.observations"
     INCIDENTS = "watchfloor.incidents"
     WAITING = "watchfloor.waiting"

@@ -43,7 +43,7 @@ class Telemetry:
         return self.kept.dropped + (self.exported.dropped if self.exported else 0)
 
     def flush(self) -> None:
-        """Wait until what has ended so far is written and sent. Not inside `Store.write`: it writes to the store itself."""
+        """Wait until what has ended so far is written and sent. Not inside `Store.write`: it is a writer itself."""
         self.kept.force_flush()
         if self.exported:
             self.exported.force_flush()

@@ -24,10 +24,14 @@ MAX_REASONS: Final = 8
 """Reasons shown of one decision; they come strongest first, the rest is counted."""
 MAX_REASON: Final = 400
 """Characters of a reason's text."""
+MAX_DETECTOR: Final = 60
+"""Characters of a detector's title."""
 MAX_INDENT: Final = 16
 """Levels that are drawn one inside the other; deeper ones stand at the last."""
 MIN_WIDTH: Final = 60
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/@+-]{1,80}")
+_REASONS: Final = ("reasons", "hits", "because", "joins")
+"""Where bodies say why: of verdicts, of rulings, of what follows from them, of correlation."""
 _NAMESPACE: Final = "watchfloor."
 _SAID_ELSEWHERE: Final = frozenset({SpanAttribute.TENANT, SpanAttribute.INCIDENT_ID, SpanAttribute.REASON_CODES})
 
@@ -52,9 +56,9 @@ class TreeNode:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The body's ``reasons`` as text, one line each: ``+1.23 novel_detector_on_asset: …``."""
-        given = self.body.get("reasons")
-        return tuple(_reason(item) for item in given) if isinstance(given, list) else ()
+        """Why, as the body has it, one line each: ``+1.23 novel_detector_on_asset: …``."""
+        given = (self.body.get(name) for name in _REASONS)
+        return tuple(_reason(item) for items in given if isinstance(items, list) for item in items)
 
 
 def decision_tree(connection: Connection, tenant: str, incident_id: str) -> list[TreeNode]:
@@ -168,12 +172,17 @@ def _shown(value: object) -> str:
 
 
 def _reason(item: object) -> str:
-    """A `watchfloor_core.incident.Reason`, or plain text; foreign text in it was quoted by its author."""
+    """A reason of a verdict, a join, a rule that spoke, or plain text; foreign text in it was quoted by its author."""
     match item:
         case {"code": str(code), "text": str(text), "log_odds": float() | int() as log_odds}:
             return f"{log_odds:+.2f} {safe_text(code)}: {safe_text(text, MAX_REASON)}"
-        case {"code": str(code), "text": str(text)}:
-            return f"{safe_text(code)}: {safe_text(text, MAX_REASON)}"
+        case {"detector": str(detector), "alerts": int(alerts), "rule": str(rule), "text": str(text)}:
+            shown = quote_untrusted(detector, MAX_DETECTOR)
+            return f"{alerts} of {shown} by {safe_text(rule)}: {safe_text(text, MAX_REASON)}"
+        case {"rule": str(rule), "outcome": str(outcome), "text": str(text)}:
+            return f"{safe_text(outcome)} by {safe_text(rule)}: {safe_text(text, MAX_REASON)}"
+        case {"code": str(name), "text": str(text)} | {"rule": str(name), "text": str(text)}:
+            return f"{safe_text(name)}: {safe_text(text, MAX_REASON)}"
         case str():
             return safe_text(item, MAX_REASON)
         case _:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import open_store
 from watchfloor_core.untrusted import escape_untrusted
+from watchfloor_service.commands.outcome import console
 from watchfloor_service.demo.scenario import inventory_file, scenario_files
 from watchfloor_service.highlights import ClosingReason, WaitingIncident, closing_reasons, waiting_incidents
 from watchfloor_service.interruption import run_interruptibly
@@ -24,14 +24,14 @@ from watchfloor_service.listening import LOOPBACK, why_not_free
 from watchfloor_service.pipeline import Outcome, check_fits, lasting_stack, open_sources, some_stack, work_off
 from watchfloor_service.plan import Plan, RunRequest, plan_run
 from watchfloor_service.progress import progress_for
-from watchfloor_service.run import DONE, INTERRUPTED, where_next
+from watchfloor_service.run import DONE, INTERRUPTED, command_prefix, where_next
 from watchfloor_service.running import RunningStack
 from watchfloor_service.stack import embedded_stack
 from watchfloor_service.summary import Summary, summarise, summary_table
 from watchfloor_service.up import describe, tell
 
 TENANT: Final = "demo"
-TITLE_CHARACTERS: Final = 60
+TEXT_CHARACTERS: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +110,22 @@ def _tell_story(settings: Settings, plan: Plan, outcome: Outcome) -> None:
             )
     finally:
         store.close()
-    console = Console(highlight=False, markup=False, emoji=False)
+    out = console()
     if not outcome.alerts:
-        console.print("The scenario is already here from an earlier run; nothing was taken in twice.")
+        out.print("The scenario is already here from an earlier run; nothing was taken in twice.")
     rate = outcome.alerts / outcome.seconds if outcome.alerts else None
-    console.print(summary_table(story.summary, title="What came in", seconds=outcome.seconds, rate=rate))
+    out.print(summary_table(story.summary, title="What came in", seconds=outcome.seconds, rate=rate))
     if story.closed:
-        console.print(_closed_table(story.closed))
-    console.print(_waiting_table(story.waiting) if story.waiting else "Nothing waits for a person.")
+        out.print(_closed_table(story.closed))
+    out.print(_waiting_table(story.waiting) if story.waiting else "Nothing waits for a person.")
+    more = story.summary.escalated + story.summary.waiting - len(story.waiting)
+    if more:
+        out.print(f"and {more:,} more, less likely to be an attack")
     if story.waiting:
-        first = story.waiting[0].incident_id
-        console.print(f"look first: watchfloor incident show {first} --trace --tenant {plan.tenant}", soft_wrap=True)
+        shown = f"incident show {story.waiting[0].incident_id} --trace --tenant {plan.tenant}"
+        out.print(f"look first: {command_prefix(settings)} {shown}", soft_wrap=True)
     for line in where_next(settings, plan.tenant, story.summary):
-        console.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def _closed_table(closed: list[ClosingReason]) -> Table:
@@ -132,7 +135,7 @@ def _closed_table(closed: list[ClosingReason]) -> Table:
     table.add_column("reason")
     table.add_column("for example", overflow="fold")
     for reason in closed:
-        table.add_row(f"{reason.incidents:,}", f"{reason.alerts:,}", reason.code, _shown(reason.example, 200))
+        table.add_row(f"{reason.incidents:,}", f"{reason.alerts:,}", reason.code, _shown(reason.example))
     return table
 
 
@@ -142,15 +145,15 @@ def _waiting_table(waiting: list[WaitingIncident]) -> Table:
     table.add_column("status")
     table.add_column("attack?", justify="right")
     table.add_column("alerts", justify="right")
-    table.add_column("what", overflow="fold")
-    table.add_column("strongest reason", overflow="fold")
+    table.add_column("what, and the strongest reason", overflow="fold")
     for one in waiting:
         likely = "–" if one.probability is None else f"{one.probability:.0%}"
-        title = _shown(one.title, TITLE_CHARACTERS)
-        table.add_row(one.incident_id, one.status, likely, f"{one.alerts:,}", title, _shown(one.reason, 200))
+        what = Text("\n").join([_shown(one.title), *([_shown(one.reason, "dim")] if one.reason else [])])
+        table.add_row(one.incident_id, one.status, likely, f"{one.alerts:,}", what)
     return table
 
 
-def _shown(text: str, limit: int) -> Text:
+def _shown(text: str, style: str = "") -> Text:
     """Titles and reasons may quote what an attacker wrote."""
-    return Text(escape_untrusted(text if len(text) <= limit else text[: limit - 1] + "…"))
+    cut = text if len(text) <= TEXT_CHARACTERS else text[: TEXT_CHARACTERS - 1] + "…"
+    return Text(escape_untrusted(cut), style)

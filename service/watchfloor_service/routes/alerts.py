@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from watchfloor_connectors.framing import Format
 from watchfloor_service.api_parts import parts_of
@@ -13,6 +14,7 @@ from watchfloor_service.bodies import check_encoding
 from watchfloor_service.delivery import MEDIA_TYPES, Delivery, Receipt
 from watchfloor_service.http_json import json_answer
 from watchfloor_service.problems import ProblemError, ProblemKind
+from watchfloor_service.routes.tracing import traced
 from watchfloor_service.tokens import Scope, Token
 
 router = APIRouter()
@@ -45,7 +47,7 @@ async def post_alerts(
     parts = parts_of(request)
     layout = layout_of(request.headers.get("content-type"))
     encoding = check_encoding(request.headers.get("content-encoding"))
-    await parts.work(parts.backpressure.check, caller.tenant)
+    await run_in_threadpool(parts.backpressure.check, caller.tenant)
     async with parts.bodies.receive(request, parts.max_request_bytes) as body:
         delivery = Delivery(
             tenant=caller.tenant,
@@ -57,7 +59,8 @@ async def post_alerts(
             connector=connector,
             idempotency_key=idempotency_key,
         )
-        receipt = await parts.work(parts.deliveries.accept, delivery)
+        with traced(request, caller.tenant, caller.principal):
+            receipt = await parts.work(parts.deliveries.accept, delivery)
     return receipt_answer(receipt)
 
 

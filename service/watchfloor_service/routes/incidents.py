@@ -15,13 +15,14 @@ from watchfloor_core.incident import Verdict
 from watchfloor_service.api_parts import parts_of
 from watchfloor_service.authentication import Requires
 from watchfloor_service.http_json import JsonBody, StrictModel, json_answer
+from watchfloor_service.incident_detail import load_incident
 from watchfloor_service.incident_view import (
     MAX_PAGE,
     list_incidents,
-    load_incident,
     require_incident,
 )
 from watchfloor_service.problems import ProblemError, ProblemKind
+from watchfloor_service.routes.tracing import traced
 from watchfloor_service.status_filter import StatusFilter, expand
 from watchfloor_service.tokens import Scope, Token
 from watchfloor_service.trace_view import load_trace
@@ -151,7 +152,8 @@ async def decide(
         update_id=_update_id(caller, incident, idempotency_key),
         acknowledges_newer=body.acknowledges_newer,
     )
-    standing = await parts_of(request).desk.decide(caller.tenant, incident, decision)
+    with traced(request, caller.tenant, caller.principal):
+        standing = await parts_of(request).desk.decide(caller.tenant, incident, decision)
     return json_answer(StandingView.of(incident, standing))
 
 
@@ -170,7 +172,8 @@ async def reopen(
         comment=body.comment,
         update_id=_update_id(caller, incident, idempotency_key),
     )
-    standing = await parts_of(request).desk.reopen(caller.tenant, incident, order)
+    with traced(request, caller.tenant, caller.principal):
+        standing = await parts_of(request).desk.reopen(caller.tenant, incident, order)
     return json_answer(StandingView.of(incident, standing))
 
 
@@ -182,7 +185,7 @@ def merge(
     request: Request,
 ) -> Response:
     """Join another incident into this one."""
-    with parts_of(request).store.write() as connection:
+    with traced(request, caller.tenant, caller.principal), parts_of(request).store.write() as connection:
         require_incident(connection, caller.tenant, body.other)
         revise.merge(connection, caller.tenant, incident, body.other, principal=caller.principal, reason=body.reason)
     return json_answer(RevisedView(incident))
@@ -196,7 +199,7 @@ def split(
     request: Request,
 ) -> Response:
     """Take shapes out of this incident into a new one, whose id is returned."""
-    with parts_of(request).store.write() as connection:
+    with traced(request, caller.tenant, caller.principal), parts_of(request).store.write() as connection:
         fresh = revise.split(
             connection,
             caller.tenant,

@@ -6,6 +6,7 @@ import hashlib
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from watchfloor_service.api_parts import parts_of
 from watchfloor_service.authentication import client_of
@@ -13,6 +14,7 @@ from watchfloor_service.bodies import check_encoding
 from watchfloor_service.delivery import Delivery
 from watchfloor_service.problems import ProblemError, ProblemKind
 from watchfloor_service.routes.alerts import layout_of, receipt_answer
+from watchfloor_service.routes.tracing import traced
 from watchfloor_service.webhooks import MAX_BODY_BYTES, SIGNATURE_HEADER, spend_signature, verify
 
 router = APIRouter()
@@ -28,7 +30,7 @@ async def post_webhook(name: str, request: Request) -> Response:
     limit = min(MAX_BODY_BYTES, parts.max_request_bytes)
     async with parts.strangers_bodies.receive(request, limit) as body:
         try:
-            webhook, signature = await parts.work(verify, parts.webhooks, name, header, body)
+            webhook, signature = await run_in_threadpool(verify, parts.webhooks, name, header, body)
         except ProblemError as problem:
             if problem.kind is ProblemKind.UNAUTHENTICATED:
                 parts.authenticator.failed(client)
@@ -43,7 +45,8 @@ async def post_webhook(name: str, request: Request) -> Response:
             layout=layout_of(request.headers.get("content-type")),
             connector=webhook.connector,
         )
-        await parts.work(parts.backpressure.check, webhook.tenant)
+        await run_in_threadpool(parts.backpressure.check, webhook.tenant)
         spend = partial(spend_signature, webhook=webhook, signature=signature)
-        receipt = await parts.work(parts.deliveries.accept, delivery, within=spend)
+        with traced(request, webhook.tenant, delivery.source_id):
+            receipt = await parts.work(parts.deliveries.accept, delivery, within=spend)
     return receipt_answer(receipt)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from watchfloor_workflows.policy import OPERATORS_FILE, PolicyFile
 from watchfloor_workflows.relay import Relay
 from watchfloor_workflows.standing import StoredIncident, read_incident, standing_of
 from watchfloor_workflows.testing.incidents import FixedEngine, change_incident, plant_incident
-from watchfloor_workflows.worker import incident_worker
+from watchfloor_workflows.worker import activity_threads, incident_worker
 
 IncidentHandle = WorkflowHandle[IncidentWorkflow, RunIncidentResult]
 
@@ -61,7 +60,7 @@ class Workbench:
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[Worker]:
         """A worker for as long as the block lasts."""
-        with ThreadPoolExecutor(8) as threads:
+        with activity_threads() as threads:
             activities = IncidentActivities(self.store, self.engine, PolicyFile(self.settings), threads)
             async with incident_worker(self.client, self.settings, activities) as worker:
                 yield worker

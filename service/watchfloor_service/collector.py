@@ -1,0 +1,29 @@
+"""Garbage collection tuned for taking alerts in."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+THRESHOLDS: Final = (100_000, 20, 100)
+"""A batch makes a hundred thousand objects that live until it is written, none of them in a cycle."""
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Collect cycles seldom, and never look at what the process has loaded by now; as before after the block.
+
+    With the defaults the collector took a fifth of the CPU time of an alert: it goes over every live object each time
+    a batch has made a few hundred more.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
