@@ -14,6 +14,8 @@ from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConfigurationError, UnavailableError
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
+from watchfloor_core.store.migrate import current_revision
+from watchfloor_core.store.migrations import HEAD
 from watchfloor_core.store.sources import close_source, note_batch, register_source
 from watchfloor_core.telemetry.setup import configure_telemetry
 from watchfloor_service.claim import is_claimed
@@ -22,7 +24,7 @@ from watchfloor_service.input_file import UnreadableFile
 from watchfloor_service.inventory import write_inventory
 from watchfloor_service.plan import Plan
 from watchfloor_service.progress import Progress, Standing
-from watchfloor_service.reading import Reading, read_in
+from watchfloor_service.reading import Reading, is_closed, read_in, taken_up_to
 from watchfloor_service.running import RunningStack, find_running
 from watchfloor_service.stack import LOG_FOLDER, embedded_stack, store_place
 
@@ -74,6 +76,30 @@ async def some_stack(
     check_fits(settings, running)
     await asyncio.to_thread(open_sources, settings, plan)
     yield running
+
+
+def done_before(settings: Settings, plan: Plan) -> Outcome | None:
+    """The outcome where earlier runs have done all of it, so that nothing has to be started; else None."""
+    started = time.monotonic()
+    if settings.database_url is None and not (settings.data_dir / "watchfloor.db").exists():
+        return None
+    if current_revision(settings.store_url) != HEAD:
+        return None
+    with closing(open_store(settings.store_url)) as store:
+        if not all(is_closed(store, plan.tenant, source_id) for source_id in plan.source_ids):
+            return None
+        if not _look(store, plan).is_done:
+            return None
+        readings = tuple(
+            Reading(
+                planned.connector.name,
+                skipped=taken_up_to(store, plan.tenant, planned.file.source_id),
+                alerts=0,
+                is_complete=True,
+            )
+            for planned in plan.files
+        )
+    return Outcome(readings, (), time.monotonic() - started)
 
 
 def check_fits(settings: Settings, running: RunningStack) -> None:

@@ -18,7 +18,7 @@ from watchfloor_core.ports import Connector
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.ingest import BatchResult, close_source
-from watchfloor_core.store.schema import batch
+from watchfloor_core.store.schema import batch, source
 from watchfloor_service.input_file import InputFile
 from watchfloor_service.intake import batches, take_in
 
@@ -60,6 +60,8 @@ def read_in(
     framed = read_file(file.path, max_record_bytes=settings.max_record_bytes)
     connector = connector_for(framed)
     skipped = taken_up_to(store, tenant, file.source_id)
+    if skipped and is_closed(store, tenant, file.source_id):
+        return Reading(connector.name, skipped, 0, is_complete=True)
     fresh = _after(framed, skipped)
     parsed = parse_records(connector, takewhile(lambda _: not stop.is_set(), fresh))
     alerts = 0
@@ -89,6 +91,15 @@ def taken_up_to(store: Store, tenant: str, source_id: str) -> int:
             )
         ).scalar_one()
     return int(last or 0)
+
+
+def is_closed(store: Store, tenant: str, source_id: str) -> bool:
+    """True where the source was read to its end."""
+    with store.read() as connection:
+        closed_us = connection.execute(
+            select(source.c.closed_us).where(source.c.tenant == tenant, source.c.id == source_id)
+        ).scalar_one_or_none()
+    return closed_us is not None
 
 
 def connector_choice(registry: Registry, name: str | None) -> ConnectorChoice:

@@ -15,7 +15,7 @@ from watchfloor_service.commands.outcome import console
 from watchfloor_service.export import INCIDENTS_FILE, alert_files, make_folder, write_alerts, write_incidents
 from watchfloor_service.input_file import UnreadableFile
 from watchfloor_service.interruption import run_interruptibly
-from watchfloor_service.pipeline import Outcome, some_stack, work_off
+from watchfloor_service.pipeline import Outcome, done_before, some_stack, work_off
 from watchfloor_service.plan import Plan, RunRequest, plan_run
 from watchfloor_service.progress import Progress, progress_for
 from watchfloor_service.summary import Summary, summarise, summary_table
@@ -46,7 +46,7 @@ def run_files(settings: Settings, request: RunRequest, out: Path, *, is_quiet: b
         _complain(unreadable)
     for path in plan.repeated:
         print(f"{path}: the same content as a file before it; read once", file=sys.stderr)
-    outcome = run_interruptibly(_carry_out(settings, plan, progress))
+    outcome = done_before(settings, plan) or run_interruptibly(_carry_out(settings, plan, progress))
     if outcome is None:
         print("Interrupted. What was read is kept; run the same command again to go on.", file=sys.stderr)
         return INTERRUPTED

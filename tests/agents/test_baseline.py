@@ -91,6 +91,16 @@ def test_old_habits_fade() -> None:
     assert much_later.arrival > soon.arrival
 
 
+def test_an_attack_does_not_become_normal_by_going_on() -> None:
+    trusted, distrusted = taught(4), taught(4)
+    for hour in range(4 * DAY, 5 * DAY):
+        trusted.observe(OTHER_RULE, HOST, (), hour, 1)
+        distrusted.observe(OTHER_RULE, HOST, (), hour, 1)
+        distrusted.distrust(OTHER_RULE, HOST)
+    assert trusted.observe(OTHER_RULE, HOST, (), 5 * DAY, 1).arrival < -1.0
+    assert distrusted.observe(OTHER_RULE, HOST, (), 5 * DAY, 1).arrival > 2.0
+
+
 def test_an_entity_beside_many_assets_is_no_telling_link() -> None:
     baseline = Baseline()
     proxy = [baseline.link(b"proxy", bytes([n]), 0) for n in range(12)]

@@ -49,6 +49,12 @@ def test_a_quoted_value_may_hold_delimiters_quotes_and_line_feeds() -> None:
     assert [raw.raw for raw in framed] == [b'"x,""y""\nz",2', b"3,4"]
 
 
+def test_a_value_that_runs_over_lines_keeps_the_line_ends_of_its_file() -> None:
+    framed = rows(b'a,b\r\n"x\r\ny",2\r\n3,4\r\n')
+    assert [raw.raw for raw in framed] == [b'"x\r\ny",2', b"3,4"]
+    assert decoded(framed) == [{"a": "x\r\ny", "b": "2"}, {"a": "3", "b": "4"}]
+
+
 def test_a_quote_that_is_never_closed_costs_one_line_and_not_the_rest_of_the_file() -> None:
     framed = rows(b'a,b\n1,2\n3,"open\n4,5\n6,7\n')
     assert decoded(framed) == [{"a": "1", "b": "2"}, {"a": "4", "b": "5"}, {"a": "6", "b": "7"}]

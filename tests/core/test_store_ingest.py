@@ -200,6 +200,12 @@ def test_registering_a_source_again_leaves_it_as_it_is(store: Store, login: Logi
         assert list_sources(connection, "acme") == before
 
 
+def test_a_file_name_that_is_no_unicode_can_name_a_source(store: Store) -> None:
+    with store.write() as connection:
+        register_source(connection, "acme", "file:1", b"caf\xe9.csv".decode(errors="surrogateescape"), is_bounded=True)
+        assert list_sources(connection, "acme")[0].name == "caf\ufffd.csv"
+
+
 def test_a_source_that_nobody_registered_is_refused(store: Store, login: Login, batch_of: BatchOf) -> None:
     unknown = "source 'file:1' is not known in this tenant; register it first"
     with pytest.raises(NotFoundError, match=unknown), store.write() as connection:

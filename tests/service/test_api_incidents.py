@@ -19,6 +19,7 @@ from watchfloor_service.status_filter import StatusFilter, expand
 from watchfloor_service.testing import Api, eve_lines, plant_incidents, served
 from watchfloor_service.tokens import Scope
 from watchfloor_workflows.testing import plant_incident
+from watchfloor_workflows.testing.workbench import write_policy
 
 
 @pytest.fixture
@@ -250,7 +251,7 @@ def test_without_temporal_alerts_are_taken_and_decisions_wait(sqlite_store: Stor
 
 
 def test_a_sealed_answer_is_shown_nowhere_before_the_persons(api: Api) -> None:
-    (api.settings.data_dir / "autonomy.yaml").write_text(_everything_at_l0())
+    write_policy(api.settings.data_dir, "L0")
     incident_id = plant_incidents(api.store, api.settings, "default", eve_lines(60))[0]
     with api.store.read() as connection:
         sealed = connection.execute(select(schema.shadow_answer.c.answer)).scalars().all()
@@ -263,16 +264,3 @@ def test_a_sealed_answer_is_shown_nowhere_before_the_persons(api: Api) -> None:
     assert (summary["incident"]["verdict"], summary["incident"]["probability"], summary["reasons"]) == (None, None, [])
     answer = decide(client, incident_id, summary["incident"]["revision"], verdict=Verdict.TRUE_POSITIVE.value)
     assert answer.status_code == 200, answer.text
-
-
-def _everything_at_l0() -> str:
-    functions = (
-        "alert_triage",
-        "threat_detection",
-        "investigation",
-        "evidence_acquisition",
-        "incident_response",
-        "risk_management",
-        "reporting",
-    )
-    return "rows:\n" + "".join(f"  - function: {name}\n    level: L0\n" for name in functions)

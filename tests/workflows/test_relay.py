@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import func, select, update
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import UnavailableError
 from watchfloor_core.settings import Settings
-from watchfloor_core.store.engine import Store
+from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.schema import outbox
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.outbox import forget_delivered, mark_delivered, read_waiting
@@ -50,16 +51,19 @@ def test_a_new_incident_is_due_at_once_and_a_changed_one_when_it_has_been_quiet(
     assert [(delivery.revision, len(delivery.row_ids)) for delivery in later.due] == [(3, 2)]
 
 
-def test_two_relays_share_the_rows_out_on_postgresql(pg_url: str) -> None:
-    from watchfloor_core.store.engine import open_store
-
+@pytest.fixture
+def postgresql_store(pg_url: str) -> Iterator[Store]:
     store = open_store(pg_url)
-    with store.write() as connection:
+    yield store
+    store.close()
+
+
+def test_two_relays_share_the_rows_out_on_postgresql(postgresql_store: Store) -> None:
+    with postgresql_store.write() as connection:
         plant_incident(connection, "acme", "inc-1")
-    with store.write() as one, store.write() as other:
+    with postgresql_store.write() as one, postgresql_store.write() as other:
         first = read_waiting(one, settled_before_us=LONG_AGO)
         second = read_waiting(other, settled_before_us=LONG_AGO)
-    store.close()
 
     assert (len(first.due), len(second.due)) == (1, 0)
 
@@ -103,6 +107,25 @@ async def test_several_relays_at_once_deliver_everything_and_nothing_is_settled_
             await bench.handle(name).result()
 
     assert waiting_rows(bench.store) == 0
+    assert all(bench.ledger(name) == ["verdict", "ruling", "closure"] for name in names)
+
+
+@anyio
+async def test_on_postgresql_several_relays_send_each_signal_once(settings: Settings, postgresql_store: Store) -> None:
+    bench = Workbench(await connect(settings), postgresql_store, settings, FixedEngine())
+    bench.set_level("L4")
+    names = [f"inc-{number}" for number in range(20)]
+    with postgresql_store.write() as connection:
+        for name in names:
+            plant_incident(connection, bench.tenant, name)
+    relays = [Relay(bench.client, postgresql_store, settings) for _ in range(3)]
+    sent = await asyncio.gather(*(relay.drain() for relay in relays))
+    async with bench.worker():
+        for name in names:
+            await bench.handle(name).result()
+
+    assert sum(sent) == 20
+    assert waiting_rows(postgresql_store) == 0
     assert all(bench.ledger(name) == ["verdict", "ruling", "closure"] for name in names)
 
 

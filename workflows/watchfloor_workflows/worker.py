@@ -47,8 +47,8 @@ def incident_worker(client: Client, settings: Settings, activities: IncidentActi
         client,
         task_queue=settings.task_queue,
         activities=activities.all,
-        # A workflow task holds its place while its local activities wait for theirs; with many more of the one than of the
-        # other, tasks would run into their time limit.
+        # A workflow task holds its place while its local activities wait for theirs: with many more places for the one
+        # than for the other, tasks would run into their time limit.
         max_concurrent_workflow_tasks=2 * ACTIVITY_THREADS,
         max_concurrent_activities=ACTIVITY_THREADS,
         max_concurrent_local_activities=ACTIVITY_THREADS,

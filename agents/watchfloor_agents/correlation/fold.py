@@ -21,7 +21,7 @@ from typing import Final
 from watchfloor_agents.correlation.observation import Group, Join, Link, Observation, OpenIncident
 from watchfloor_agents.correlation.sessions import Candidate, Sessions, spread_key
 from watchfloor_agents.triage import scoring
-from watchfloor_agents.triage.baseline import Baseline, Surprise
+from watchfloor_agents.triage.baseline import Baseline, Surprise, exposure
 from watchfloor_agents.triage.features import DetectorEvidence, Features
 from watchfloor_agents.triage.lexicon import suggest
 from watchfloor_agents.triage.specialist import ATTACK_FROM, BENIGN_BELOW
@@ -150,6 +150,8 @@ class Fold:
         self._add(incident, group, surprise, join, told)
         if salience >= SALIENT_FROM:
             incident.raise_alarm(shape.asset_id, group.tick)
+        if incident.is_hot:
+            self.baseline.distrust(shape.detector_id, shape.asset_id)
 
     def _salience(self, group: Group, surprise: Surprise) -> float:
         salience = surprise.total + scoring.severity_log_odds(group.shape.severity)
@@ -338,6 +340,9 @@ class Fold:
             for key in [key for key, held in self.routine.items() if held is incident]:
                 del self.routine[key]
             self.changes.forgotten.append(incident)
+            # It is decided now, with all that was learned in its window.
+            hour = tick * self.settings.tick_s // 3_600
+            incident.features.exposure_days = exposure(self.baseline.days_watched(hour))
             if incident.alert_count:
                 self._emit(incident)
             return

@@ -81,6 +81,8 @@ class Activity:
     """Decayed number of earlier active hours."""
     bins: list[float] = field(default_factory=list)
     """Decayed histogram of earlier hourly totals; empty where the volume is not watched."""
+    is_suspect: bool = False
+    """The current hour was part of what is believed to be an attack: it is not learned."""
 
     def roll(self, hour: int, *, worth: float = 1.0, with_bins: bool = False) -> bool:
         """Begin a new active hour; False where `hour` is the current one or, for a late alert, an earlier one.
@@ -91,23 +93,24 @@ class Activity:
             return False
         if self.count:
             factor = _decayed((hour - self.hour) / HOURS_PER_DAY)
-            self.hours = (self.hours + worth) * factor
+            self.hours = (self.hours + (0.0 if self.is_suspect else worth)) * factor
             if with_bins:
                 if not self.bins:
                     self.bins = [0.0] * BINS
-                self.bins[volume_bin(self.count)] += 1
+                self.bins[volume_bin(self.count)] += 0.0 if self.is_suspect else 1.0
                 self.bins = [value * factor for value in self.bins]
-        self.hour, self.count = hour, 0
+        self.hour, self.count, self.is_suspect = hour, 0, False
         return True
 
     def to_json(self) -> list[Json]:
-        return [self.first_hour, self.hour, self.count, self.hours, list(self.bins)]
+        return [self.first_hour, self.hour, self.count, self.hours, list(self.bins), self.is_suspect]
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> Activity:
         """`data` is what `to_json` gave; the store's JSON columns are untyped."""
-        first_hour, hour, count, hours, bins = data
-        return cls(int(first_hour), int(hour), int(count), float(hours), [float(value) for value in bins])
+        first_hour, hour, count, hours, bins, is_suspect = data
+        totals = [float(value) for value in bins]
+        return cls(int(first_hour), int(hour), int(count), float(hours), totals, bool(is_suspect))
 
 
 def volume_bin(count: int) -> int:
@@ -203,6 +206,18 @@ class Baseline:
         total = pair.count if hour_total is None else hour_total
         louder, volume = _volume(pair.bins, total)
         return Surprise(_arrival(rate), volume, rate, pair.hours, overall.hours, total, louder, watched)
+
+    def distrust(self, detector: bytes, asset: bytes) -> None:
+        """Do not learn this pair's current hour: an attack must not become normal by going on.
+
+        Only people's verdicts make normal what is believed to be an attack.
+        """
+        pair, overall = self.pairs[detector, asset], self.detectors[detector]
+        if not pair.is_suspect:
+            pair.is_suspect = True
+            overall.count = max(0, overall.count - 1)
+            self.dirty.add(("pair", detector, asset))
+            self.dirty.add(("detector", detector, b""))
 
     def link(self, entity: bytes, asset: bytes, hour: int) -> float:
         """How telling an entity is as a link, 0–1, before this use of it; then count the use.

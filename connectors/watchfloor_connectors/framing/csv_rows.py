@@ -39,8 +39,9 @@ class CsvRows:
         header = next((line for line in lines if not isinstance(line, bytes) or line.strip()), None)
         if isinstance(header, BrokenLine):
             raise ConfigurationError(f"{name} has no readable header line: {header.reason}")
-        self.delimiter, self.columns = _read_header(header or b"", name)
-        self._preamble = stream.mark + stream.original((header or b"") + b"\n")
+        header = (header or b"").removesuffix(b"\r")
+        self.delimiter, self.columns = _read_header(header, name)
+        self._preamble = stream.mark + stream.original(header + b"\n")
 
     def __iter__(self) -> Iterator[RawRecord]:
         columns = self.columns
@@ -63,12 +64,14 @@ class CsvRows:
                 position += 1
                 yield RawRecord(position, original(line.raw), RecordError(line.reason), preamble, columns)
                 continue
-            if not line:
+            if not line or line == b"\r":
                 # The csv module skips blank lines too, so positions agree with other readers of the file.
                 alone = max(0, alone - 1)
                 continue
             position += 1
             if b'"' not in line:
+                if line[-1:] == b"\r":
+                    line = line[:-1]
                 alone = max(0, alone - 1)
                 try:
                     fields = line.decode().split(delimiter)
@@ -93,7 +96,8 @@ class CsvRows:
                     returned.extendleft(reversed(taken[1:]))
                     alone = len(taken) - 2
                     taken = taken[:1]
-            yield RawRecord(position, original(b"\n".join(taken)), outcome, preamble, columns)
+            row = b"\n".join(taken).removesuffix(b"\r")
+            yield RawRecord(position, original(row), outcome, preamble, columns)
 
     def _one_line(self, line: bytes) -> dict[str, str] | RecordError:
         return self._quoted(line, deque(), may_run_on=False)[1]

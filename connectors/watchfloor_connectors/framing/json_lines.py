@@ -24,6 +24,8 @@ def read_json_lines(lines: Iterator[bytes | BrokenLine], stream: PlainStream, li
             continue
         if not line or line.isspace():
             continue
+        if line[-1:] == b"\r":
+            line = line[:-1]
         position += 1
         try:
             record = decode_object(line)

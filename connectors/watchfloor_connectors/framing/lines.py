@@ -18,7 +18,10 @@ class BrokenLine:
 
 
 def read_lines(blocks: Iterator[bytes], limit: int) -> Iterator[bytes | BrokenLine]:
-    """Lines without their terminator (LF or CR LF); a line of more than ``limit`` bytes comes as `BrokenLine`."""
+    """What stands between line feeds; a line of more than ``limit`` bytes comes as `BrokenLine`.
+
+    The CR of a CR LF is left at the line's end: inside a quoted CSV value it is part of the value.
+    """
     held: list[bytes] = []
     held_bytes = 0
     # All bytes of the line at hand; more than are held where it is longer than 64 MiB.
@@ -38,8 +41,6 @@ def read_lines(blocks: Iterator[bytes], limit: int) -> Iterator[bytes | BrokenLi
                 for line in ended:
                     if len(line) > limit:
                         yield _too_long(line, len(line), limit)
-                    elif line[-1:] == b"\r":
-                        yield line[:-1]
                     else:
                         yield line
                 held = [rest]
@@ -56,8 +57,7 @@ def read_lines(blocks: Iterator[bytes], limit: int) -> Iterator[bytes | BrokenLi
     if length > limit:
         yield _too_long(b"".join(held), length, limit)
     elif length:
-        line = b"".join(held)
-        yield line[:-1] if line[-1:] == b"\r" else line
+        yield b"".join(held)
 
 
 def _too_long(line: bytes, length: int, limit: int) -> BrokenLine:

@@ -11,9 +11,9 @@ from watchfloor_core.alert import Alert
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import NotFoundError, RecordError
 from watchfloor_core.store.ingest import BatchResult, ParsedBatch, ParsedRecord, refusal, write_batch
-from watchfloor_core.store.interning import storable
 from watchfloor_core.store.originals import expand
 from watchfloor_core.store.schema import batch, dead_letter
+from watchfloor_core.store.storable import storable
 
 PAGE: Final = 100
 

@@ -13,12 +13,13 @@ from watchfloor_core.clock import now_us
 from watchfloor_core.errors import RecordError
 from watchfloor_core.store.bulk import Row, insert_new, insert_new_columns
 from watchfloor_core.store.fingerprint import Identity
-from watchfloor_core.store.interning import hold_memory, intern_shapes, storable
+from watchfloor_core.store.interning import hold_memory, intern_shapes
 from watchfloor_core.store.originals import Originals, compress, pack
 from watchfloor_core.store.schema import alert as alert_table
 from watchfloor_core.store.schema import batch as batch_table
 from watchfloor_core.store.schema import batch_raw, dead_letter, record
 from watchfloor_core.store.sources import close_source, note_batch, register_source
+from watchfloor_core.store.storable import storable
 
 __all__ = [
     "BatchResult",

@@ -21,6 +21,7 @@ from watchfloor_core.store.bulk import Row, insert_new
 from watchfloor_core.store.engine import after_commit, dumps
 from watchfloor_core.store.fingerprint import comparison
 from watchfloor_core.store.schema import dedup_rule, detector, entity, interning_epoch, shape, shape_entity
+from watchfloor_core.store.storable import storable
 
 VALUE_BYTES: Final = 2048
 """Longest entity value that is stored whole, in UTF-8; PostgreSQL indexes at most 2,704 bytes. Ids are of the whole."""
@@ -35,20 +36,6 @@ def entity_id(kind: str, value: str) -> bytes:
 def detector_id(product: str, uid: str) -> bytes:
     """The id of a detector."""
     return digest16("detector", product, uid)
-
-
-def storable(value: str, limit: int | None = None) -> str:
-    """The text as both databases can hold it: NUL and lone surrogates become U+FFFD, and it is cut to ``limit`` bytes.
-
-    The original bytes of the record keep what is replaced here.
-    """
-    if "\x00" in value:
-        value = value.replace("\x00", "\ufffd")
-    if not value.isascii():
-        value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if limit is None or len(value) * 4 <= limit or len(value.encode()) <= limit:
-        return value
-    return value.encode()[: limit - len("…".encode())].decode("utf-8", "ignore") + "…"
 
 
 @dataclass(slots=True)

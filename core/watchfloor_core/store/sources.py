@@ -9,6 +9,7 @@ from sqlalchemy import Case, ColumnElement, Connection, case, select, text, upda
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import NotFoundError
 from watchfloor_core.store.schema import source
+from watchfloor_core.store.storable import storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,13 @@ def register_source(connection: Connection, tenant: str, source_id: str, name: s
     """Make a source known; one that is known stays as it is."""
     connection.execute(
         _REGISTER,
-        {"tenant": tenant, "id": source_id, "name": name, "created_us": now_us(), "is_bounded": is_bounded},
+        {
+            "tenant": tenant,
+            "id": source_id,
+            "name": storable(name),  # file names may be no Unicode
+            "created_us": now_us(),
+            "is_bounded": is_bounded,
+        },
     )
 
 

@@ -21,7 +21,15 @@ from watchfloor_service.demo.scenario import inventory_file, scenario_files
 from watchfloor_service.highlights import ClosingReason, WaitingIncident, closing_reasons, waiting_incidents
 from watchfloor_service.interruption import run_interruptibly
 from watchfloor_service.listening import LOOPBACK, why_not_free
-from watchfloor_service.pipeline import Outcome, check_fits, lasting_stack, open_sources, some_stack, work_off
+from watchfloor_service.pipeline import (
+    Outcome,
+    check_fits,
+    done_before,
+    lasting_stack,
+    open_sources,
+    some_stack,
+    work_off,
+)
 from watchfloor_service.plan import Plan, RunRequest, plan_run
 from watchfloor_service.progress import progress_for
 from watchfloor_service.run import DONE, INTERRUPTED, command_prefix, where_next
@@ -45,6 +53,9 @@ def play(settings: Settings, *, is_once: bool) -> int:
     """Play it and print the result; without ``is_once`` the stack stays up until a signal. The exit code."""
     request = RunRequest(scenario_files(), tenant=TENANT, inventory=inventory_file())
     plan = plan_run(settings, request)
+    if is_once and (outcome := done_before(settings, plan)) is not None:
+        _tell_story(settings, plan, outcome)
+        return DONE
     has_told = run_interruptibly(_play(settings, plan, is_once=is_once))
     if has_told is None:
         if is_once:
