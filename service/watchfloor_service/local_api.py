@@ -19,6 +19,7 @@ from watchfloor_core.errors import (
 )
 from watchfloor_core.ports import Json
 from watchfloor_core.settings import Settings
+from watchfloor_core.store.address import shown
 from watchfloor_core.store.engine import Store
 from watchfloor_service.operator_token import operator_token
 from watchfloor_service.running import find_running
@@ -72,6 +73,11 @@ def local_api(settings: Settings, store: Store) -> LocalApi:
         raise UnavailableError(
             f"`watchfloor {stack.command}` holds {str(settings.data_dir)!r} and has no API; "
             "when it has ended, start `watchfloor up`"
+        )
+    if stack.store != shown(store.address):
+        raise ConfigurationError(
+            f"the stack that runs in {str(settings.data_dir)!r} works on {stack.store}, this command on "
+            f"{shown(store.address)}; give both the same WATCHFLOOR_DATABASE_URL"
         )
     return LocalApi(stack.api_url, operator_token(store, settings.data_dir, settings.tenant))
 

@@ -47,7 +47,6 @@ class Round:
 
     delivered: int
     """Incidents."""
-    is_holding_back: bool
     error: RPCError | None
     """The last one, where some were not delivered."""
 
@@ -74,7 +73,7 @@ class Relay:
                 outcome = await self._round(now_us() - int(self._settings.debounce_s * MICROSECONDS))
                 problem = outcome.error
             except UnavailableError as error:
-                outcome, problem = Round(0, is_holding_back=False, error=None), error
+                outcome, problem = Round(0, error=None), error
             if problem is not None:
                 failures += 1
                 interval = min(LONGEST_BACKOFF_S, 0.25 * 2**failures)
@@ -129,7 +128,7 @@ class Relay:
                         mark_delivered(connection, delivered, now_us())
             case unknown:
                 assert_never(unknown)
-        return Round(len(delivered), waiting.is_holding_back, error)
+        return Round(len(delivered), error)
 
     def _send_from_thread(
         self, loop: asyncio.AbstractEventLoop, deliveries: Sequence[Delivery]

@@ -326,6 +326,7 @@ class Fold:
         if source is None:
             return
         source.alert_count -= group.alerts
+        source.reclaimed_by = incident.id
         self.changes.touched[source.id] = source
         self._extend(incident, group)
         incident.features.context_alerts += group.alerts
@@ -345,6 +346,9 @@ class Fold:
             incident.features.exposure_days = exposure(self.baseline.days_watched(hour))
             if incident.alert_count:
                 self._emit(incident)
+            else:
+                # All that it gathered was taken out of it as context: nothing is left to decide.
+                incident.merged_into = incident.reclaimed_by
             return
         if incident.emitted < incident.revision:
             self._emit(incident)

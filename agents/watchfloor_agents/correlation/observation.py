@@ -117,6 +117,8 @@ class OpenIncident:
     """Link (hex) → tick in which it was last seen."""
     alarms: dict[str, int] = field(default_factory=dict)
     """Asset (hex) → tick of its latest salient observation."""
+    reclaimed_by: str | None = None
+    """Of a routine incident: the incident that took alerts out of it as context, last."""
     merged_into: str | None = None
     changed_tick: int = -1
 
@@ -146,6 +148,7 @@ class OpenIncident:
             "emitted": self.emitted,
             "is_hot": self.is_hot,
             "hindsight_tick": self.hindsight_tick,
+            "reclaimed_by": self.reclaimed_by,
             "links": dict(self.links),
             "alarms": dict(self.alarms),
             "changed_tick": self.changed_tick,

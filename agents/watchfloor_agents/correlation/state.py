@@ -85,6 +85,7 @@ def _incident(row: Any) -> OpenIncident:  # a RowMapping; its columns are of sev
         hindsight_tick=kept["hindsight_tick"],
         links=dict(kept["links"]),
         alarms=dict(kept["alarms"]),
+        reclaimed_by=kept["reclaimed_by"],
         changed_tick=kept["changed_tick"],
     )
 
@@ -227,9 +228,10 @@ def save_incidents(connection: Connection, fold: Fold, incidents: Iterable[OpenI
     ]
     upsert(connection, schema.incident, rows, ["tenant", "id"], FOLD_COLUMNS)
     table = schema.incident
-    for _, absorbed, _ in fold.changes.merged:
-        connection.execute(
-            update(table)
-            .where(table.c.tenant == fold.tenant, table.c.id == absorbed.id)
-            .values(status="merged", merged_into=absorbed.merged_into)
-        )
+    for incident in fold.changes.touched.values():
+        if incident.merged_into is not None:
+            connection.execute(
+                update(table)
+                .where(table.c.tenant == fold.tenant, table.c.id == incident.id)
+                .values(status="merged", merged_into=incident.merged_into)
+            )

@@ -107,9 +107,8 @@ def _print(explanation: DedupExplanation, raw: bytes | None) -> None:
     if raw is None:
         out.print("The original bytes are no longer kept (retention_raw_days).")
     else:
-        out.print(
-            f"original  {len(raw):,} bytes: {quote_untrusted(raw[: 4 * MAX_RAW].decode('utf-8', 'replace'), MAX_RAW)}"
-        )
+        shown = quote_untrusted(raw[: 4 * MAX_RAW].decode("utf-8", "replace"), MAX_RAW)
+        out.print(f"original  {len(raw):,} bytes: {shown}", soft_wrap=True)
 
 
 def _as_json(explanation: DedupExplanation, raw: bytes | None) -> dict[str, object]:

@@ -37,15 +37,13 @@ def show(
     """Show the autonomy matrix in force: every row by function, engine caps, closing rules, digest."""
     with answering():
         path = _path_in_force(current_settings(tenant=tenant))
-        matrix = _read(path)
-        if tenant is not None:
-            matrix = _for_tenant(matrix, tenant)
+        whole = _read(path)
+        matrix = whole if tenant is None else _for_tenant(whole, tenant)
         if as_json:
             print_json(
                 {
                     "file": str(path),
-                    # Of the whole file, whatever part of it is shown.
-                    "digest": _read(path).digest,
+                    "digest": whole.digest,
                     "rows": [_row(row) for function in Function for row in matrix.rows_of(function)],
                     "caps": {engine: f"L{level}" for engine, level in matrix.engine_caps},
                     "rules": [rule.content for rule in matrix.rules],
@@ -53,7 +51,8 @@ def show(
             )
             return
         console().print(f"{path}")
-        for line in show_matrix(matrix):
+        # Whatever part is shown, the digest that rulings name is that of the whole.
+        for line in (*show_matrix(matrix)[:-1], f"digest {whole.digest}"):
             console().print(line)
 
 

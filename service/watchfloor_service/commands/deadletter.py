@@ -27,6 +27,9 @@ from watchfloor_service.routes.deadletters import DeadLetterView
 
 app = typer.Typer(no_args_is_help=True, help="List malformed records and drive them in again.")
 
+MAX_RAW = 4_000
+"""Characters of a record that are shown; --json gives all of it."""
+
 ConnectorFilter = Annotated[str | None, typer.Option("--connector", help="Only those of this connector.")]
 LetterId = Annotated[int, typer.Argument(metavar="ID", min=1)]
 
@@ -80,7 +83,8 @@ def show(letter_id: LetterId, tenant: TenantOption = None, as_json: JsonOption =
             f"batch {letter.batch_id}"
         )
         out.print(f"reason    {_reason(letter)}")
-        out.print(f"record    {len(raw):,} bytes: {quote_untrusted(raw[:16_384].decode('utf-8', 'replace'), 4_000)}")
+        shown = quote_untrusted(raw[: 4 * MAX_RAW].decode("utf-8", "replace"), MAX_RAW)
+        out.print(f"record    {len(raw):,} bytes: {shown}", soft_wrap=True)
 
 
 @app.command()
