@@ -32,6 +32,10 @@ SALIENT_FROM: Final = 1.0
 """Log-odds of attack to routine from which an observation stands out by itself."""
 SUSPICION: Final = 1.0
 """By so much less must it stand out on an asset of an incident that is believed to be an attack."""
+MAX_SUSPECTS: Final = 16
+"""Assets of one incident that may be under suspicion for being touched at all."""
+SWEEP_ASSETS: Final = 4
+"""A detection on so many assets of an incident is a sweep; being swept does not make an asset suspect."""
 FAMILIAR_HOURS: Final = 3.0
 """Earlier active hours after which a detector is known on an asset."""
 EXPECTED: Final = -0.5
@@ -140,7 +144,9 @@ class Fold:
             return
         is_salient = salience > threshold
         told = [(link, self.baseline.link(link.entity_id, shape.asset_id, hour)) for link in shape.links]
-        candidates = self.sessions.candidates(group, told, spreads=surprise.arrival >= SALIENT_FROM)
+        candidates = self.sessions.candidates(
+            group, told, spreads=surprise.arrival >= SALIENT_FROM, suspected=suspected
+        )
         if candidates:
             incident, join = candidates[0].incident, candidates[0].join
             if is_salient:
@@ -305,14 +311,17 @@ class Fold:
                 self._suspect(incident)
 
     def _suspect(self, incident: OpenIncident) -> None:
-        """Its assets are under suspicion; routine alerts from shortly before an alarm are kept with it."""
-        join = Join("context", "routine alerts of a suspected asset, shortly before it drew suspicion")
-        for evidence in incident.features.detectors.values():
-            self.hot[bytes.fromhex(evidence.asset_id)] = incident
+        """Put its assets under suspicion; routine alerts from shortly before and after an alarm are kept with it."""
+        join = Join("context", "routine alerts of a suspected asset, at the time when it drew suspicion")
+        suspects = _suspects(incident)
+        for asset in [asset for asset, held in self.hot.items() if held is incident and asset not in suspects]:
+            del self.hot[asset]
+        self.hot.update(dict.fromkeys(sorted(suspects), incident))
+        span = CONTEXT_S // self.settings.tick_s
         for key, alarm in incident.alarms.items():
             asset = bytes.fromhex(key)
-            self.hot[asset] = incident
-            span = CONTEXT_S // self.settings.tick_s
+            if asset not in suspects:
+                continue
             kept = []
             for group, routine_id in self.recent.get(asset, []):
                 if abs(group.tick - alarm) <= span:
@@ -395,6 +404,20 @@ class Fold:
 def _is_familiar(surprise: Surprise) -> bool:
     is_expected = surprise.arrival <= EXPECTED and surprise.detector_hours >= EXPECTED_HOURS
     return surprise.hours_seen >= FAMILIAR_HOURS or is_expected
+
+
+def _suspects(incident: OpenIncident) -> set[bytes]:
+    """The assets of an incident that may be compromised.
+
+    In a small incident each one; of a sweep across the estate only those on which something else was seen too: where
+    everything is under suspicion, nothing is, and one scan would swallow whatever happens that day.
+    """
+    held = incident.features.detectors.values()
+    alarmed = {bytes.fromhex(asset) for asset in incident.alarms}
+    everything = alarmed | {bytes.fromhex(evidence.asset_id) for evidence in held}
+    if len(everything) <= MAX_SUSPECTS:
+        return everything
+    return {bytes.fromhex(evidence.asset_id) for evidence in held if len(evidence.assets) < SWEEP_ASSETS}
 
 
 def _probability(features: Features) -> float:

@@ -75,20 +75,25 @@ class Sessions:
         quiet = incident.last_tick + (self._max if incident.is_hot else self._gap) + 1
         return min(quiet, incident.opened_tick + self._max + 1)
 
-    def candidates(self, group: Group, told: Iterable[tuple[Link, float]], spreads: bool) -> list[Candidate]:
-        """Incidents that the observation could join, likeliest first; `told` gives each link and how telling it is."""
+    def candidates(
+        self, group: Group, told: Iterable[tuple[Link, float]], *, spreads: bool, suspected: OpenIncident | None
+    ) -> list[Candidate]:
+        """Incidents that the observation could join, likeliest first.
+
+        `told` gives each link and how telling it is; `suspected` is the incident that its asset is under suspicion in.
+        """
         chances: dict[str, list[tuple[float, Join]]] = defaultdict(list)
         for link, telling in told:
             key = link.entity_id.hex()
             for incident_id in self._by_link.get(key, ()):
                 incident = self.incidents[incident_id]
-                suspected = incident.is_hot and link.entity_id == group.shape.asset_id
-                reach = self._max if suspected else self._gap
+                is_suspected = incident is suspected and link.entity_id == group.shape.asset_id
+                reach = self._max if is_suspected else self._gap
                 found = self._chance(group, incident, key, link.weight * telling, reach)
                 if found is not None:
                     chance, seconds = found
                     text = f"shares {link.kind} {link.value!r}, last seen there {seconds} s apart"
-                    if suspected and chance < SUSPICION_CHANCE:
+                    if is_suspected and chance < SUSPICION_CHANCE:
                         chance, text = SUSPICION_CHANCE, f"{text}; that asset is under suspicion"
                     join = Join("shared_entity", text, f"{link.kind}:{link.value}", chance, seconds)
                     chances[incident_id].append((chance, join))

@@ -22,6 +22,8 @@ from watchfloor_core.errors import ConfigurationError, UnavailableError
 from watchfloor_workflows import search_attributes
 
 _READY_S: Final = 20.0
+_LEASH: Final = '"$@" & read -r _; kill -9 $!; wait'
+"""Kills the server when our end of the pipe closes, which it does when we are killed too: no server outlives a test."""
 
 
 class DevServer:
@@ -50,7 +52,9 @@ class DevServer:
         ]
         if self._database is not None:
             command += ["--db-filename", str(self._database)]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603  # our own arguments
+        self._process = subprocess.Popen(  # noqa: S603  # our own arguments
+            ["/bin/sh", "-c", _LEASH, "sh", *command], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
         with ThreadPoolExecutor(1) as thread:  # the caller's may run an event loop already
             is_up = thread.submit(asyncio.run, _answers(self.address, self._process)).result()
         if not is_up:
@@ -60,8 +64,7 @@ class DevServer:
     def kill(self) -> None:
         """SIGKILL: nothing is put in order."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            self._process.communicate()
             self._process = None
 
     def __enter__(self) -> Self:
