@@ -103,6 +103,8 @@ class FolderIntake:
         return moved
 
     def _run(self) -> None:
+        # It logs every change of the folder, our own moves among them.
+        logging.getLogger("watchfiles").setLevel(logging.WARNING)
         while not self._stop.is_set():
             try:
                 self.look()

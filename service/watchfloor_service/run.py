@@ -91,6 +91,8 @@ def _print_result(settings: Settings, plan: Plan, outcome: Outcome, result: _Res
     skipped = sum(reading.skipped for reading in outcome.readings)
     if skipped:
         out.print(f"{skipped:,} of the records had been taken in by an earlier run.")
+    if skipped == result.summary.records:
+        out.print("What it decided stands, by the matrix of its time; give a --tenant of its own to do it anew.")
     for path in result.files:
         out.print(f"written: {path}", soft_wrap=True)
     for line in where_next(settings, plan.tenant, result.summary):

@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(up: Place, tmp_path: 
 def test_a_run_refuses_a_matrix_that_the_running_stack_does_not_decide_by(up: Place, tmp_path: Path) -> None:
     matrix = tmp_path / "mine.yaml"
     matrix.write_text("rows: []\n")
-    refused = up.call("run", up.alerts(ALERTS), "--autonomy", matrix, "--out", tmp_path)
+    refused = up.call("run", up.alerts(ALERTS + 2), "--autonomy", matrix, "--out", tmp_path)
     assert is_refused(refused, "mine.yaml", "leave the matrix out")
 
 

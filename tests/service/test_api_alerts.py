@@ -134,6 +134,17 @@ def test_ndjson_and_json_are_taken(api: Api, content_type: str, body: bytes) -> 
     assert answer.json()["dead_letters"] == 0
 
 
+def test_csv_is_taken_with_its_header_and_a_column_that_lacks_is_named(api: Api) -> None:
+    client = api.client()
+    header = "time,name,ip,host,short,time_label,event_label"
+    row = "1642723347,Wazuh: ClamAV database update,172.19.130.4,mail,W-Sys-Cav,false_positive,-"
+    good = post(client, f"{header}\n{row}\n".encode(), Content_Type="text/csv")
+    assert counts(good) == (1, 1, 0, 0, 0), good.text
+    lacking = post(client, b"time,name\n1642723347,x\n", connector="ait-ads", Content_Type="text/csv")
+    assert problem(lacking) == (422, "unknown-connector")
+    assert "host" in lacking.json()["detail"]
+
+
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstandard.compress)])
 def test_packed_bodies_are_taken(api: Api, encoding: str, pack: Callable[[bytes], bytes]) -> None:
     answer = post(api.client(), pack(eve_lines(20)), Content_Encoding=encoding)
