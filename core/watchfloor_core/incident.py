@@ -45,7 +45,7 @@ class IncidentKind(StrEnum):
     ACTIVITY = "activity"
     """Salient alerts joined by shared entities."""
     ROUTINE = "routine"
-    """Alerts of one asset and one window that are within the learned normal; decided once, when the window is sealed."""
+    """Alerts of one asset and one window that are within the learned normal; decided once the window is over."""
 
 
 class ClosedBy(StrEnum):

@@ -294,7 +294,7 @@ incident = Table(
     Column("triaged_revision", Integer, nullable=False, server_default="0"),
     # The revision that the verdict and status speak of.
     Column("is_sealed", Boolean, nullable=False),
-    # Event time has passed its session: it takes no more alerts.
+    # Nothing more comes by itself: its session is over and its second look, where it needed one, was taken.
     Column("features", JSON, nullable=False),
     # What triage weighs, as of `revision`; written by correlation, of bounded size.
     Column("assessment", JSON),
