@@ -56,8 +56,12 @@ class Authenticator:
             )
 
     def failed(self, client: str) -> None:
-        """Count a failure that another way of authenticating found (a webhook's signature)."""
+        """Count a failure of another way of authenticating (a webhook's signature)."""
         self._throttle.failed(client)
+
+    def succeeded(self, credential: bytes) -> None:
+        """This credential of another way proved right: it passes a throttled address for a while."""
+        self._throttle.succeeded(credential)
 
 
 @dataclass(frozen=True, slots=True)

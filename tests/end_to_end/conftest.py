@@ -51,6 +51,7 @@ class Place:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_as_in_a_terminal,
         )
         self.started.append(process)
         return process
@@ -110,6 +111,11 @@ class Place:
     def count(self, statement: str) -> int:
         rows = self.rows(statement)
         return int(str(rows[0][0])) if rows else 0
+
+
+def _as_in_a_terminal() -> None:
+    """The tests may run in the background of a shell, where Ctrl-C is ignored and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,7 @@ from watchfloor_core.store import schema
 from watchfloor_core.store.engine import Store
 from watchfloor_service.api import create_app
 from watchfloor_service.testing import Api, eve_lines, served
+from watchfloor_service.throttle import FAILURES
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -139,3 +140,22 @@ def test_a_mistake_in_the_file_stops_the_start(sqlite_store: Store, hooked: Sett
     (hooked.data_dir / "webhooks.yaml").write_text(WEBHOOKS.replace("suricata", "snort"))
     with pytest.raises(ConfigurationError, match=r"webhooks.yaml:4: .*'snort'"):
         create_app(hooked, sqlite_store)
+
+
+def test_a_sender_that_proved_itself_passes_where_strangers_from_its_address_fail(api: Api) -> None:
+    client = api.stranger()
+    body = eve_lines(1)
+    assert send(client, body, signed(body)).status_code == 202
+    for _ in range(FAILURES):
+        send(client, body, signed(body, secret="x" * 32), name="guessed")
+    assert send(client, body, signed(body), name="guessed").status_code == 429
+    fresh = eve_lines(2)
+    assert send(client, fresh, signed(fresh)).status_code == 202
+
+
+def test_bodies_that_are_too_large_count_as_failures(sqlite_store: Store, hooked: Settings) -> None:
+    with served(sqlite_store, hooked.model_copy(update={"max_request_bytes": 1024})) as small:
+        client = small.stranger()
+        for _ in range(FAILURES):
+            assert client.post("/v1/webhooks/edge", content=b"x" * 1025).status_code == 413
+        assert client.post("/v1/webhooks/edge", content=b"x").status_code == 429
