@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Final
 CHUNK_BYTES: Final = 1024 * 1024
 STEM_CHARACTERS: Final = 51
 """What a tenant's 64 leave beside ``run-`` and the digest."""
+NOT_A_FILE: Final = "not a regular file; a folder's files are named one by one, and a pipe's content is saved to a file"
+"""Every file is read twice, for its digest and for its records. A pipe can be read once, and one that nobody writes to
+would be waited for without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,9 @@ def examine(paths: Sequence[Path]) -> Inputs:
     for path in paths:
         digest, so_far = hashlib.sha256(), whole.copy()
         try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                unreadable.append(UnreadableFile(path, NOT_A_FILE))
+                continue
             with path.open("rb") as file:
                 while chunk := file.read(CHUNK_BYTES):
                     digest.update(chunk)

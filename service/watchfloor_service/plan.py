@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from watchfloor_connectors.framing import Framed, read_file
+from watchfloor_connectors.inventory import InventoryItem, read_inventory
 from watchfloor_connectors.registry import Registry
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.ports import Connector
 from watchfloor_core.settings import Settings
 from watchfloor_service.input_file import InputFile, UnreadableFile, examine
-from watchfloor_service.inventory import Asset, load_inventory
 from watchfloor_service.reading import ConnectorChoice, connector_choice
 
 TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -53,7 +53,7 @@ class Plan:
     unreadable: tuple[UnreadableFile, ...]
     repeated: tuple[Path, ...]
     """Files with the content of an earlier one; they are read once."""
-    assets: tuple[Asset, ...] | None
+    assets: tuple[InventoryItem, ...] | None
 
     @property
     def source_ids(self) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def plan_run(settings: Settings, request: RunRequest) -> Plan:
             f"tenant {request.tenant!r}: expected 1 to 64 of a-z, 0-9, '_', '.', '-', beginning with a letter or digit"
         )
     choose = _choice(settings, request)
-    assets = load_inventory(request.inventory) if request.inventory is not None else None
+    assets = read_inventory(request.inventory) if request.inventory is not None else None
     inputs = examine(request.files)
     planned: list[PlannedFile] = []
     unreadable = list(inputs.unreadable)

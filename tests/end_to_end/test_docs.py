@@ -19,11 +19,11 @@ import pytest
 import typer.main
 import yaml
 
+from watchfloor_connectors.inventory import read_inventory
 from watchfloor_core.ledger import Decision, export_ledger, record_decisions
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_service.cli import app
-from watchfloor_service.inventory import load_inventory
 
 ROOT: Final = Path(__file__).parent.parent.parent
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -170,7 +170,7 @@ def test_yaml_blocks_are_read_by_what_they_are_shown_for(block: Block, tmp_path:
     if isinstance(document, dict) and "assets" in document:
         file = tmp_path / "inventory.yaml"
         file.write_text(block.text)
-        assert len(load_inventory(file)) == len(document["assets"])
+        assert len(read_inventory(file)) == len(document["assets"])
 
 
 @of("json", "ndjson")

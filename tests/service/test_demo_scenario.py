@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from watchfloor_connectors.framing import read_file
+from watchfloor_connectors.inventory import read_inventory
 from watchfloor_connectors.parse import parse_records
 from watchfloor_connectors.registry import Registry
 from watchfloor_core.alert import Alert, EntityKind, EntityRole, Integrity
@@ -28,7 +29,6 @@ from watchfloor_service.demo.scenario import (
     inventory_file,
     scenario_files,
 )
-from watchfloor_service.inventory import load_inventory
 
 TRUTH_FILE: Final = Path(__file__).parent.parent / "end_to_end" / "demo_truth.json"
 CONNECTORS: Final = {SURICATA_FILE: "suricata", WAZUH_FILE: "wazuh", SENTINEL_FILE: "microsoft"}
@@ -155,13 +155,13 @@ def test_every_repeated_record_is_the_same_alert_as_one_before_it(truth: dict[st
 
 
 def test_the_inventory_is_one_that_the_command_reads() -> None:
-    assets = load_inventory(inventory_file())
+    assets = read_inventory(inventory_file())
     assert {asset.tier for asset in assets} == {0, 1, 2, 3}
     assert {asset.kind for asset in assets} == {EntityKind.HOST, EntityKind.IP, EntityKind.USER, EntityKind.MAILBOX}
 
 
 def test_the_inventory_knows_the_assets_by_the_names_that_the_sensors_give_them() -> None:
-    known = {(asset.kind, asset.value) for asset in load_inventory(inventory_file())}
+    known = {(asset.kind, asset.value) for asset in read_inventory(inventory_file())}
     internal = {
         (entity.kind, entity.value)
         for path in scenario_files()

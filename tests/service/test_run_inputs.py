@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from watchfloor_connectors.inventory import InventoryItem
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.settings import Settings
@@ -15,8 +17,8 @@ from watchfloor_core.store.engine import Store
 from watchfloor_core.store.interning import entity_id
 from watchfloor_core.store.schema import asset
 from watchfloor_service.export import alert_files, replacing
-from watchfloor_service.input_file import examine
-from watchfloor_service.inventory import Asset, load_inventory, write_inventory
+from watchfloor_service.input_file import NOT_A_FILE, examine
+from watchfloor_service.inventory import write_inventory
 from watchfloor_service.plan import RunRequest, plan_run
 
 EVE = (
@@ -55,9 +57,17 @@ def test_a_file_that_cannot_be_read_is_told_apart_from_the_others(tmp_path: Path
     assert [file.path for file in inputs.files] == [good]
     assert [(one.path.name, one.reason) for one in inputs.unreadable] == [
         ("missing.csv", "No such file or directory"),
-        (tmp_path.name, "Is a directory"),
+        (tmp_path.name, NOT_A_FILE),
     ]
     assert inputs.tenant == examine([good]).tenant
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "alerts.csv"
+    os.mkfifo(pipe)
+    inputs = examine([pipe, Path("/dev/zero")])
+    assert [one.reason for one in inputs.unreadable] == [NOT_A_FILE, NOT_A_FILE]
 
 
 def test_a_file_given_twice_is_read_once(tmp_path: Path) -> None:
@@ -83,7 +93,7 @@ def test_a_plan_recognises_formats_and_leaves_out_what_none_recognises(tmp_path:
         (lambda files: RunRequest(files, connector="surikata"), "there is no connector 'surikata'; known are"),
         (lambda files: RunRequest(files, mapping=Path("nowhere.yaml")), "cannot read the mapping 'nowhere.yaml'"),
         (lambda files: RunRequest(files, connector="suricata", mapping=Path("m.yaml")), "give one of them"),
-        (lambda files: RunRequest(files, inventory=Path("nowhere.yaml")), "the inventory cannot be read"),
+        (lambda files: RunRequest(files, inventory=Path("nowhere.yaml")), "cannot read the inventory"),
     ],
 )
 def test_a_request_that_is_wrong_is_refused_before_anything_starts(tmp_path: Path, request_of, message: str) -> None:  # type: ignore[no-untyped-def]  # a lambda per case
@@ -100,51 +110,9 @@ def test_a_run_without_any_readable_file_says_why_for_each(tmp_path: Path) -> No
     assert "odd.csv: no connector recognises" in str(refusal.value)
 
 
-def test_an_inventory_is_read_with_normalised_names(tmp_path: Path) -> None:
-    text = """assets:
-  - {kind: host, value: DC01., tier: 0, groups: [servers]}
-  - {kind: ip, value: '2001:DB8::1', tier: 2}
-"""
-    assert load_inventory(written(tmp_path, "inventory.yaml", text)) == (
-        Asset(EntityKind.HOST, "dc01", 0, ("servers",)),
-        Asset(EntityKind.IP, "2001:db8::1", 2, ()),
-    )
-
-
-def test_an_inventory_tells_all_its_mistakes_by_line(tmp_path: Path) -> None:
-    text = """assets:
-  - {kind: host, value: dc01, tier: 0}
-  - {kind: machine, value: dc02, tier: 0}
-  - {kind: host, value: dc03, tier: 9}
-  - {kind: ip, value: 10.0.0.999, tier: 1}
-  - {kind: host, value: DC01, tier: 1}
-  - {kind: host, tier: 1, owner: ana}
-  - dc04
-"""
-    path = written(tmp_path, "inventory.yaml", text)
-    with pytest.raises(ConfigurationError) as refusal:
-        load_inventory(path)
-    assert [(problem.file, problem.line) for problem in refusal.value.problems] == [(str(path), n) for n in range(3, 9)]
-    said = str(refusal.value)
-    for part in (
-        "'machine' is none of",
-        "tier '9'",
-        "is no IP address",
-        "listed twice",
-        "unknown keys ['owner'], missing keys ['value']",
-    ):
-        assert part in said
-
-
-@pytest.mark.parametrize("text", ["", "assets: 3", "- dc01", "assets: [", "\x00"])
-def test_a_file_that_is_no_inventory_is_a_clear_error(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"inventory\.yaml"):
-        load_inventory(written(tmp_path, "inventory.yaml", text))
-
-
 def test_a_new_inventory_takes_the_place_of_the_old_one_of_its_tenant_only(store: Store) -> None:
-    def hosts(*names: str) -> list[Asset]:
-        return [Asset(EntityKind.HOST, name, 1, ()) for name in names]
+    def hosts(*names: str) -> list[InventoryItem]:
+        return [InventoryItem(EntityKind.HOST, name, 1, ()) for name in names]
 
     with store.write() as connection:
         write_inventory(connection, "a", hosts("one", "two"))

@@ -46,10 +46,6 @@ class ShapeBook:
         self._tenant = tenant
         self._kept: OrderedDict[bytes, Shape] = OrderedDict()
 
-    def forget(self) -> None:
-        """Read everything anew: the inventory has changed."""
-        self._kept.clear()
-
     def get(self, connection: Connection, shape_ids: Collection[bytes]) -> dict[bytes, Shape]:
         """The wanted shapes; all of them are in the store, since alerts refer to them."""
         missing = sorted({shape_id for shape_id in shape_ids if shape_id not in self._kept})
