@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from watchfloor_agents.correlation import revise
+from watchfloor_agents.correlation.observation import MAX_LINKS
 from watchfloor_agents.correlation.sequencer import Sequencer
 from watchfloor_agents.correlation.shapes import other_name
 from watchfloor_agents.triage.engine import load_case
@@ -26,7 +27,14 @@ from watchfloor_core.incident import Verdict
 from watchfloor_core.settings import Settings
 from watchfloor_core.store import schema
 from watchfloor_core.store.engine import Store, open_store
-from watchfloor_core.store.ingest import ParsedBatch, ParsedRecord, close_source, register_source, write_batch
+from watchfloor_core.store.ingest import (
+    ParsedBatch,
+    ParsedRecord,
+    close_source,
+    pending_alerts,
+    register_source,
+    write_batch,
+)
 from watchfloor_core.telemetry.names import SpanName
 
 START = 1_767_225_600
@@ -252,6 +260,26 @@ def test_a_flood_of_equal_alerts_costs_one_incident_and_few_revisions(store: Sto
 
 
 _BY_UID = replace(alert(0, "x", "x").dedup, fields=("native_uid",), window_s=0)
+
+
+def test_more_entities_than_an_incident_remembers_stop_nothing(store: Store) -> None:
+    """Whoever types user names at a log-in page must not bring correlation to a halt."""
+    guesses = [
+        alert(3 * DAY + minute * 60 + n % 60, "log-in failed", "web01", entities=[user(f"guess-{n}")])
+        for minute in range(3)
+        for n in range(MAX_LINKS + 50)
+    ]
+    send(store, quiet_days(3) + guesses, "all")
+    close(store)
+    run_out(Sequencer(store, settings()))
+    with store.read() as connection:
+        held = connection.execute(
+            select(func.count(func.distinct(schema.observation.c.incident_id))).where(
+                schema.observation.c.tick >= (START + 3 * DAY) // 60
+            )
+        ).scalar_one()
+        assert pending_alerts(connection, TENANT) == 0
+    assert held == 1
 
 
 def test_a_shared_proxy_does_not_glue_unrelated_hosts_together(store: Store) -> None:

@@ -261,6 +261,19 @@ def test_an_inserted_entry_is_named(folder: Path, lines: list[bytes]) -> None:
     )
 
 
+@pytest.mark.parametrize("foreign", [b"", b"[1,2", b'{"seq":NaN}', b"[" * 100_000])
+def test_a_foreign_line_among_the_entries_is_named_and_not_what_follows_it(
+    folder: Path, lines: list[bytes], foreign: bytes
+) -> None:
+    fault = fault_of(folder, [*lines[:4], foreign, *lines[4:]])
+    assert (fault.kind, fault.line) == (FaultKind.MALFORMED, 4)
+
+
+def test_a_file_that_ends_among_the_entries_is_named_by_the_missing_line(folder: Path, lines: list[bytes]) -> None:
+    fault = fault_of(folder, lines[:4])
+    assert (fault.kind, fault.line) == (FaultKind.TRUNCATED, 4)
+
+
 def test_swapped_entries_are_named(folder: Path, lines: list[bytes]) -> None:
     at = line_of(lines, FIRST, 2)
     swapped = [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]]

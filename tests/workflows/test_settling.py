@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Table, insert, select, update
 
 from watchfloor_core.alert import Integrity
 from watchfloor_core.errors import ConflictError, NotFoundError, RefusedError
@@ -141,6 +142,51 @@ def test_the_agent_takes_back_no_escalation_of_a_person(store: Store, l4: Policy
     standing = one_pass(store, FixedEngine(), l4)
 
     assert (standing.status, standing.verdict) == (IncidentStatus.ESCALATED, Verdict.TRUE_POSITIVE)
+
+
+def absorb(store: Store, absorbed: str, into: str) -> None:
+    """As correlation joins two incidents that one observation belongs to."""
+    table = schema.incident
+    with store.write() as connection:
+        connection.execute(
+            update(table).where(table.c.id == absorbed).values(status="merged", merged_into=into, is_sealed=True)
+        )
+        change_incident(connection, TENANT, into, announce=False)
+
+
+def test_what_a_person_took_stays_theirs_when_it_is_merged_into_other_incidents(store: Store, l4: Policy) -> None:
+    for incident_id in ("inc-3", "inc-2", "inc-1"):
+        plant(store, incident_id)
+    record_decision(store, TENANT, "inc-3", decision(verdict=Verdict.BENIGN_POSITIVE))
+    absorb(store, "inc-3", into="inc-2")
+    absorb(store, "inc-2", into="inc-1")
+    standing = one_pass(store, FixedEngine(), l4)
+
+    assert standing.status is IncidentStatus.QUEUED
+    assert "closure" not in ledger(store)
+
+
+def test_the_agent_takes_back_no_escalation_of_an_incident_that_was_merged(store: Store, l4: Policy) -> None:
+    plant(store)
+    plant(store, "inc-2")
+    record_decision(store, TENANT, "inc-2", decision())
+    absorb(store, "inc-2", into="inc-1")
+    standing = one_pass(store, FixedEngine(), l4)
+
+    assert (standing.status, standing.verdict) == (IncidentStatus.ESCALATED, Verdict.TRUE_POSITIVE)
+
+
+def test_nobody_overrules_unknowingly_what_was_said_of_a_merged_incident(store: Store) -> None:
+    plant(store)
+    plant(store, "inc-2")
+    record_decision(store, TENANT, "inc-2", decision())
+    absorb(store, "inc-2", into="inc-1")
+    late = DecideIncidentInput("ben", "person", Verdict.BENIGN_POSITIVE, True, "", 2, "u-2")
+    with pytest.raises(RefusedError, match="'ana' has said TruePositive of revision 1 of inc-2"):
+        record_decision(store, TENANT, "inc-1", late)
+
+    standing = record_decision(store, TENANT, "inc-1", replace(late, acknowledges_newer=True))
+    assert standing.status is IncidentStatus.CLOSED
 
 
 def test_an_unknown_incident_is_not_found(store: Store, l4: Policy) -> None:

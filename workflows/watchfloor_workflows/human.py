@@ -84,9 +84,10 @@ def _require_no_unseen_word(connection: Connection, held: StoredIncident, decisi
     if word.verdict is Verdict.UNDETERMINED:
         # Whoever reopened it waits for someone to decide.
         return
-    if word.revision >= decision.revision:
+    # What was said of an incident that has been merged into this one was said of none of its revisions.
+    if word.incident_id != held.id or word.revision >= decision.revision:
         raise RefusedError(
-            f"{word.principal!r} has said {word.verdict} of revision {word.revision} already; "
+            f"{word.principal!r} has said {word.verdict} of revision {word.revision} of {word.incident_id} already; "
             "look again, then decide with acknowledges_newer"
         )
 

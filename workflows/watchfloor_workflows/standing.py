@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, String, bindparam, select, update
 
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import NotFoundError
@@ -39,9 +39,15 @@ _LOCK: Final = _READ.with_for_update()
 _LEDGER_LENGTH: Final = select(ledger_head.c.seq).where(
     ledger_head.c.tenant == bindparam("tenant"), ledger_head.c.chain == bindparam("id")
 )
+_TAKEN_IN: Final = select(bindparam("id", type_=String).label("id")).cte("taken_in", recursive=True)
+_HELD: Final = _TAKEN_IN.union(
+    select(incident.c.id).where(incident.c.tenant == bindparam("tenant"), incident.c.merged_into == _TAKEN_IN.c.id)
+)
+"""The incident and all that were merged into it, however often: who took one of those has taken its alerts."""
 _LAST_WORD: Final = (
-    select(human_verdict.c.revision, human_verdict.c.verdict, human_verdict.c.principal)
-    .where(human_verdict.c.tenant == bindparam("tenant"), human_verdict.c.incident_id == bindparam("id"))
+    select(human_verdict.c.incident_id, human_verdict.c.revision, human_verdict.c.verdict, human_verdict.c.principal)
+    .join(_HELD, _HELD.c.id == human_verdict.c.incident_id)
+    .where(human_verdict.c.tenant == bindparam("tenant"))
     .order_by(human_verdict.c.id.desc())
     .limit(1)
 )
@@ -130,17 +136,19 @@ def standing_of(connection: Connection, held: StoredIncident) -> IncidentStandin
 
 @dataclass(frozen=True, slots=True)
 class HumanWord:
-    """The latest that a person said of an incident."""
+    """The latest that a person said of an incident, or of one that was merged into it."""
 
+    incident_id: str
+    """The one that the person looked at; ``revision`` is of that one."""
     revision: int
     verdict: Verdict
     principal: str
 
 
 def last_human_word(connection: Connection, tenant: str, incident_id: str) -> HumanWord | None:
-    """None where no person has said anything; else no agent closes the incident any more."""
+    """None where no person has said anything of what it holds; else no agent closes the incident any more."""
     row = connection.execute(_LAST_WORD, {"tenant": tenant, "id": incident_id}).one_or_none()
-    return HumanWord(row.revision, Verdict(row.verdict), row.principal) if row else None
+    return HumanWord(row.incident_id, row.revision, Verdict(row.verdict), row.principal) if row else None
 
 
 def last_entry_id(connection: Connection, tenant: str, incident_id: str, *kinds: str) -> str | None:

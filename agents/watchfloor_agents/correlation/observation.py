@@ -128,10 +128,14 @@ class OpenIncident:
             self.changed_tick = tick
             self.revision += 1
 
-    def remember(self, link: str, tick: int) -> None:
+    def remember(self, link: str, tick: int) -> str | None:
+        """Returns the link that was forgotten for it, the one seen longest ago; that may be this very link."""
         self.links[link] = max(tick, self.links.get(link, tick))
-        if len(self.links) > MAX_LINKS:
-            del self.links[min(self.links, key=lambda key: (self.links[key], key))]
+        if len(self.links) <= MAX_LINKS:
+            return None
+        lost = min(self.links, key=lambda key: (self.links[key], key))
+        del self.links[lost]
+        return lost
 
     def raise_alarm(self, asset: bytes, tick: int) -> None:
         key = asset.hex()

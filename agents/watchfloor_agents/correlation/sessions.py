@@ -61,12 +61,10 @@ class Sessions:
                 del self._by_link[link]
 
     def remember(self, incident: OpenIncident, link: str, tick: int) -> None:
-        before = set(incident.links) if len(incident.links) >= 256 else None
-        incident.remember(link, tick)
         self._by_link[link].add(incident.id)
-        if before is not None:
-            for lost in before - set(incident.links):
-                self._unlink(lost, incident.id)
+        lost = incident.remember(link, tick)
+        if lost is not None:
+            self._unlink(lost, incident.id)
 
     def expiry(self, incident: OpenIncident) -> int:
         """The first tick in which the incident takes nothing more."""

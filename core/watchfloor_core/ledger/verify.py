@@ -31,6 +31,7 @@ from watchfloor_core.untrusted import quote_untrusted
 _TAIL: Final = len(ENTRY_MIDDLE) + 64 + len(ENTRY_END)
 _MAX_LINE: Final = len(ENTRY_START) + MAX_ENTRY_BYTES + _TAIL
 _HEAD_START: Final = b'{"head":'
+_END_START: Final = b'{"end":'
 
 
 class _FoundFault(Exception):
@@ -140,10 +141,14 @@ class _FileCheck:
             previous = chain
             yield self._number, chain, Head(seq, hash_)
             self._next()
-
-    def _end(self, tenant: str, chain: str | None, report: VerifyReport) -> None:
+        # Before the chains are held against their ends: a foreign line among the entries is the first thing wrong, and
+        # everything after it would only seem to be missing.
         if not self._line:
             raise self._truncated("the line that ends the ledger")
+        if not self._line.startswith(_END_START):
+            raise self._malformed("an entry, the end of a chain, or the end of the ledger")
+
+    def _end(self, tenant: str, chain: str | None, report: VerifyReport) -> None:
         match self._parsed():
             case {"end": dict()}:
                 pass

@@ -197,6 +197,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "id", name=op.f("pk_incident")),
     )
     op.create_index("ix_incident_status", "incident", ["tenant", "status", "last_us"], unique=False)
+    op.create_index(
+        "ix_incident_merged",
+        "incident",
+        ["tenant", "merged_into"],
+        unique=False,
+        sqlite_where=sa.text("merged_into IS NOT NULL"),
+        postgresql_where=sa.text("merged_into IS NOT NULL"),
+    )
     op.create_table(
         "incident_entity",
         sa.Column("tenant", sa.String(length=64), nullable=False),
