@@ -31,8 +31,8 @@ from queue import SimpleQueue
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import open_store
 from watchfloor_core.store.migrate import migrate
-from watchfloor_service.listening import free_port
-from watchfloor_service.tokens import PrincipalKind, Scope, create_token
+from watchfloor_service.access.tokens import PrincipalKind, Scope, create_token
+from watchfloor_service.supervision.listening import free_port
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "ait_ads"
 AIM_RATIO = 0.25
@@ -193,7 +193,7 @@ def _send(port: int, token: str, connector: str, waiting: SimpleQueue[bytes], an
 def _serve(settings: Settings, pipe: multiprocessing.connection.Connection) -> None:
     import uvicorn
 
-    from watchfloor_service.api import create_app
+    from watchfloor_service.api.app import create_app
 
     config = uvicorn.Config(
         create_app(settings), port=settings.api_port, log_config=None, access_log=False, server_header=False

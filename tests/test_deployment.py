@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from watchfloor_core.settings import Settings
-from watchfloor_service.part import PartName
+from watchfloor_service.supervision.part import PartName
 
 DEPLOY: Final = Path(__file__).parent.parent / "deploy"
 # Any: the document is what the file holds; each test says what it expects of it.

@@ -108,7 +108,7 @@ def run(
 ) -> None:
     """Take alert files in, triage what is in them, and write the verdict on every record."""
     from watchfloor_service.invocation import current_settings
-    from watchfloor_service.run import RunRequest, run_files
+    from watchfloor_service.runs.run import RunRequest, run_files
 
     _remember(context, data_dir)
     request = RunRequest(tuple(files), tenant=tenant, connector=connector, mapping=mapping, inventory=inventory)

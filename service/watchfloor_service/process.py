@@ -16,9 +16,9 @@ import threading
 from typing import TYPE_CHECKING, Final, assert_never
 
 from watchfloor_core.errors import ConfigurationError, UnavailableError
-from watchfloor_service.heartbeat import BEAT_EVERY_S, Heartbeat
 from watchfloor_service.invocation import current_settings
-from watchfloor_service.part import PartName
+from watchfloor_service.supervision.heartbeat import BEAT_EVERY_S, Heartbeat
+from watchfloor_service.supervision.part import PartName
 
 if TYPE_CHECKING:
     from watchfloor_core.settings import Settings
@@ -103,7 +103,7 @@ def _correlate(settings: Settings, heartbeat: Heartbeat) -> None:
 def _serve(settings: Settings) -> None:
     import uvicorn
 
-    from watchfloor_service.api import create_app
+    from watchfloor_service.api.app import create_app
 
     uvicorn.Server(
         uvicorn.Config(

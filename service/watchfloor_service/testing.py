@@ -25,10 +25,10 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store import schema
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.ingest import register_source
-from watchfloor_service.api import create_app
-from watchfloor_service.incident_desk import IncidentDesk
-from watchfloor_service.intake import batches, take_in
-from watchfloor_service.tokens import PrincipalKind, Scope, create_token
+from watchfloor_service.access.tokens import PrincipalKind, Scope, create_token
+from watchfloor_service.api.app import create_app
+from watchfloor_service.api.incident_desk import IncidentDesk
+from watchfloor_service.intake.door import batches, take_in
 from watchfloor_workflows.human import record_decision, record_reopening
 from watchfloor_workflows.messages import DecideIncidentInput, IncidentStanding, ReopenIncidentInput
 from watchfloor_workflows.policy import PolicyFile

@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from watchfloor_core.clock import now_us, to_iso
-from watchfloor_service.interruption import run_interruptibly
-from watchfloor_service.running import RunningStack
-from watchfloor_service.stack import LOG_FOLDER, embedded_stack
+from watchfloor_service.supervision.interruption import run_interruptibly
+from watchfloor_service.supervision.running import RunningStack
+from watchfloor_service.supervision.stack import LOG_FOLDER, embedded_stack
 
 if TYPE_CHECKING:
     from watchfloor_core.settings import Settings

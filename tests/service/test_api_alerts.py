@@ -20,8 +20,8 @@ from watchfloor_core.store import schema
 from watchfloor_core.store.deadletters import dead_letter_bytes
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.ingest import pending_alerts
-from watchfloor_service.backpressure import Backpressure
-from watchfloor_service.problems import ProblemError
+from watchfloor_service.api.backpressure import Backpressure
+from watchfloor_service.api.problems import ProblemError
 from watchfloor_service.testing import Api, eve_alert, eve_lines, served
 
 

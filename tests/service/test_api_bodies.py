@@ -13,8 +13,8 @@ import zstandard
 from fastapi import Request
 from starlette.types import Message
 
-from watchfloor_service.bodies import BodyBudget, check_encoding, decompress
-from watchfloor_service.problems import ProblemError, ProblemKind
+from watchfloor_service.api.bodies import BodyBudget, check_encoding, decompress
+from watchfloor_service.api.problems import ProblemError, ProblemKind
 from watchfloor_service.testing import Api
 
 LIMIT = 1_000_000
@@ -146,7 +146,7 @@ def test_bodies_beyond_the_budget_are_asked_to_come_again() -> None:
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watchfloor_service.bodies.BODY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("watchfloor_service.api.bodies.BODY_TIMEOUT_S", 0.05)
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
         connection.sendall(
             b"POST /v1/alerts HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 50\r\n"

@@ -14,10 +14,10 @@ from watchfloor_core.ledger import verify_store
 from watchfloor_core.settings import Settings
 from watchfloor_core.store import schema
 from watchfloor_core.store.engine import Store
-from watchfloor_service.incident_desk import LazyDesk
-from watchfloor_service.status_filter import StatusFilter, expand
+from watchfloor_service.access.tokens import Scope
+from watchfloor_service.api.incident_desk import LazyDesk
+from watchfloor_service.incidents.status_filter import StatusFilter, expand
 from watchfloor_service.testing import Api, eve_lines, plant_incidents, served
-from watchfloor_service.tokens import Scope
 from watchfloor_workflows.testing import plant_incident
 from watchfloor_workflows.testing.workbench import write_policy
 

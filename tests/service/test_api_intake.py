@@ -17,7 +17,7 @@ from watchfloor_core.ledger import verify_store
 from watchfloor_core.store import schema
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.ingest import ParsedBatch, ParsedRecord, register_source
-from watchfloor_service.intake import ATTEMPTS, batches, take_in
+from watchfloor_service.intake.door import ATTEMPTS, batches, take_in
 from watchfloor_service.testing import eve_lines
 
 

@@ -13,11 +13,11 @@ from fastapi.routing import APIRoute
 
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
-from watchfloor_service.api import OPEN, SELF_PROVING, WITH_TOKEN, create_app, required_scope
-from watchfloor_service.boundary import SECURITY_HEADERS
+from watchfloor_service.access.tokens import PrincipalKind, Scope, revoke_token
+from watchfloor_service.api.app import OPEN, SELF_PROVING, WITH_TOKEN, create_app, required_scope
+from watchfloor_service.api.boundary import SECURITY_HEADERS
+from watchfloor_service.api.throttle import FAILURES
 from watchfloor_service.testing import Api, DirectDesk, eve_lines, plant_incidents, served
-from watchfloor_service.throttle import FAILURES
-from watchfloor_service.tokens import PrincipalKind, Scope, revoke_token
 from watchfloor_workflows.messages import DecideIncidentInput, IncidentStanding
 
 NOBODY = "inc-0000000000000000"
@@ -86,7 +86,7 @@ def test_an_application_with_a_route_that_names_no_scope_is_not_built(
     @forgotten.get("/v1/everything")
     def everything() -> None: ...
 
-    monkeypatch.setattr("watchfloor_service.api.WITH_TOKEN", (*WITH_TOKEN, forgotten))
+    monkeypatch.setattr("watchfloor_service.api.app.WITH_TOKEN", (*WITH_TOKEN, forgotten))
     with pytest.raises(TypeError, match="names no scope"):
         create_app(settings, sqlite_store)
 
@@ -219,7 +219,7 @@ def test_a_defect_is_a_500_that_tells_the_client_nothing_and_the_log_everything(
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
-    logged = next(record for record in caplog.records if record.name == "watchfloor_service.boundary")
+    logged = next(record for record in caplog.records if record.name == "watchfloor_service.api.boundary")
     assert answer.json()["request_id"] in logged.getMessage()
     assert logged.exc_info is not None
 

@@ -13,9 +13,9 @@ import pytest
 from watchfloor_core.incident import IncidentStatus, Verdict
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
-from watchfloor_service.incident_desk import temporal_desk
+from watchfloor_service.access.tokens import Scope
+from watchfloor_service.api.incident_desk import temporal_desk
 from watchfloor_service.testing import Api, served
-from watchfloor_service.tokens import Scope
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.testing import DevServer, FixedEngine, Workbench
 from watchfloor_workflows.testing.workbench import write_policy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watchfloor_service.throttle import PROOF_S, REMEMBERED, WINDOW_S, FailureThrottle, client_network
+from watchfloor_service.api.throttle import PROOF_S, REMEMBERED, WINDOW_S, FailureThrottle, client_network
 
 RIGHT, WRONG = b"right", b"wrong"
 

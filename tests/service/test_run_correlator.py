@@ -15,7 +15,7 @@ from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import incident, outbox
 from watchfloor_core.store.sources import close_source, note_batch, register_source
 from watchfloor_service.correlator import FINISHED_S, FIRST_BACKOFF_S, LONGEST_S, SETTLED_S, Correlator
-from watchfloor_service.redelivery import deliver_again
+from watchfloor_service.supervision.redelivery import deliver_again
 
 
 class Sequence:

@@ -16,10 +16,10 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.interning import entity_id
 from watchfloor_core.store.schema import asset
-from watchfloor_service.export import alert_files, replacing
-from watchfloor_service.input_file import NOT_A_FILE, examine
-from watchfloor_service.inventory import write_inventory
-from watchfloor_service.plan import RunRequest, plan_run
+from watchfloor_service.runs.export import alert_files, replacing
+from watchfloor_service.runs.input_file import NOT_A_FILE, examine
+from watchfloor_service.runs.inventory import write_inventory
+from watchfloor_service.runs.plan import RunRequest, plan_run
 
 EVE = (
     '{"timestamp":"2026-03-02T00:00:00.000000+0000","event_type":"alert","src_ip":"10.0.0.1","src_port":1,'

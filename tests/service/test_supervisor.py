@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from watchfloor_core.errors import ConfigurationError, UnavailableError
-from watchfloor_service.part import Part, PartName
-from watchfloor_service.supervisor import Supervisor
+from watchfloor_service.supervision.part import Part, PartName
+from watchfloor_service.supervision.supervisor import Supervisor
 
 SERVICE = Path(__file__).parents[2] / "service"
 
 WELL_BEHAVED = """
 import os, signal, sys
-from watchfloor_service.heartbeat import Heartbeat
+from watchfloor_service.supervision.heartbeat import Heartbeat
 name = sys.argv[1]
 def stop(*_):
     print(name, "stopped", flush=True)
@@ -38,13 +38,13 @@ with Heartbeat(int(sys.argv[-1])) as heartbeat:
 STUBBORN = WELL_BEHAVED.replace("signal.signal(signal.SIGTERM, stop)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
 SILENT = """
 import signal, sys
-from watchfloor_service.heartbeat import Heartbeat
+from watchfloor_service.supervision.heartbeat import Heartbeat
 Heartbeat(int(sys.argv[-1])).ready()
 signal.pause()
 """
 MISCONFIGURED = """
 import sys
-from watchfloor_service.heartbeat import Heartbeat
+from watchfloor_service.supervision.heartbeat import Heartbeat
 Heartbeat(int(sys.argv[-1])).failed("autonomy.yaml:3: level 'L7' is none of L0, L1, L2, L3, L4")
 sys.exit(2)
 """

@@ -15,11 +15,11 @@ import pytest
 
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.settings import Settings
-from watchfloor_service.claim import Claim, is_claimed
-from watchfloor_service.environment import settings_environment
-from watchfloor_service.listening import claimed_port, free_port
-from watchfloor_service.rotation import RotatingLog
-from watchfloor_service.running import RunningStack, find_running
+from watchfloor_service.supervision.claim import Claim, is_claimed
+from watchfloor_service.supervision.environment import settings_environment
+from watchfloor_service.supervision.listening import claimed_port, free_port
+from watchfloor_service.supervision.rotation import RotatingLog
+from watchfloor_service.supervision.running import RunningStack, find_running
 
 STACK = RunningStack(
     pid=1,
@@ -34,7 +34,7 @@ STACK = RunningStack(
 HOLD = """
 import sys
 from pathlib import Path
-from watchfloor_service.claim import Claim
+from watchfloor_service.supervision.claim import Claim
 claim = Claim.take(Path(sys.argv[1]), "up")
 if "heir" in sys.argv:
     import subprocess

@@ -13,8 +13,8 @@ from sqlalchemy import select, update
 from watchfloor_core.errors import ConfigurationError, NotFoundError
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import api_token
-from watchfloor_service.operator_token import operator_token
-from watchfloor_service.tokens import (
+from watchfloor_service.access.operator_token import operator_token
+from watchfloor_service.access.tokens import (
     DAY_US,
     IssuedToken,
     PrincipalKind,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from watchfloor_core.errors import ConfigurationError
-from watchfloor_service.webhook_file import load_webhooks
+from watchfloor_service.intake.webhook_file import load_webhooks
 
 CONNECTORS = frozenset({"suricata", "wazuh"})
 SECRET = "s" * 32

@@ -17,9 +17,9 @@ from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.settings import Settings
 from watchfloor_core.store import schema
 from watchfloor_core.store.engine import Store
-from watchfloor_service.api import create_app
+from watchfloor_service.api.app import create_app
+from watchfloor_service.api.throttle import FAILURES
 from watchfloor_service.testing import Api, eve_lines, served
-from watchfloor_service.throttle import FAILURES
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

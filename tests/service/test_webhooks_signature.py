@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import webhook_nonce
-from watchfloor_service.problems import ProblemError, ProblemKind
-from watchfloor_service.webhook_file import Webhook
-from watchfloor_service.webhooks import WINDOW_S, parse_signature, spend_signature, verify
+from watchfloor_service.api.problems import ProblemError, ProblemKind
+from watchfloor_service.intake.webhook_file import Webhook
+from watchfloor_service.intake.webhooks import WINDOW_S, parse_signature, spend_signature, verify
 
 SECRET = b"k" * 32
 EDGE = Webhook("edge", "default", "suricata", SecretBytes(SECRET))

@@ -17,7 +17,7 @@ from typing import Final
 
 from watchfloor_core.settings import Settings
 from watchfloor_service.doctor import Finding, Health
-from watchfloor_service.temporal_server import temporal_binary
+from watchfloor_service.supervision.temporal_server import temporal_binary
 
 OLDEST_PYTHON: Final = (3, 11)
 OLDEST_TEMPORAL: Final = (1, 5, 0)

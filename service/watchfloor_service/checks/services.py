@@ -8,10 +8,10 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import open_store
 from watchfloor_core.store.migrate import current_revision
 from watchfloor_core.store.migrations import HEAD
-from watchfloor_service.claim import is_claimed
 from watchfloor_service.doctor import Finding, Health
-from watchfloor_service.listening import LOOPBACK, why_not_free
-from watchfloor_service.running import find_running
+from watchfloor_service.supervision.claim import is_claimed
+from watchfloor_service.supervision.listening import LOOPBACK, why_not_free
+from watchfloor_service.supervision.running import find_running
 
 
 def database(settings: Settings) -> Finding:

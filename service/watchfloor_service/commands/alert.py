@@ -13,9 +13,9 @@ from watchfloor_core.store.dedup import undo
 from watchfloor_core.store.explanation import DedupExplanation, explain
 from watchfloor_core.store.originals import load_raw
 from watchfloor_core.untrusted import quote_untrusted
+from watchfloor_service.access.operator_token import local_principal
 from watchfloor_service.commands.outcome import answering, console, print_empty, print_json, print_table
 from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
-from watchfloor_service.operator_token import local_principal
 
 app = typer.Typer(no_args_is_help=True, help="Look at alerts: why one counts as a duplicate, and undo it.")
 

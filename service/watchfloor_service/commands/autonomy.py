@@ -19,9 +19,9 @@ from watchfloor_guardrails.explain import show_matrix
 from watchfloor_guardrails.ruling_json import ruling_from_json
 from watchfloor_service.commands.outcome import answering, console, print_empty, print_json
 from watchfloor_service.commands.place import JsonOption, TenantOption, at
-from watchfloor_service.incident_view import require_incident
+from watchfloor_service.incidents.listing import require_incident
 from watchfloor_service.invocation import current_settings
-from watchfloor_service.running import find_running
+from watchfloor_service.supervision.running import find_running
 from watchfloor_workflows.policy import policy_path
 
 app = typer.Typer(no_args_is_help=True, help="Show who decides what, and explain one incident's ruling.")

@@ -20,10 +20,10 @@ from watchfloor_core.store.deadletters import (
     load_dead_letter,
 )
 from watchfloor_core.untrusted import quote_untrusted
+from watchfloor_service.api.routes.deadletters import DeadLetterView
 from watchfloor_service.commands.outcome import ExitCode, answering, console, fail, print_empty, print_json, print_table
 from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
-from watchfloor_service.retry import Retried, retry_letter
-from watchfloor_service.routes.deadletters import DeadLetterView
+from watchfloor_service.intake.retry import Retried, retry_letter
 
 app = typer.Typer(no_args_is_help=True, help="List malformed records and drive them in again.")
 

@@ -18,10 +18,8 @@ from watchfloor_core.store.engine import open_store
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.commands.outcome import console
 from watchfloor_service.demo.scenario import inventory_file, scenario_files
-from watchfloor_service.highlights import ClosingReason, WaitingIncident, closing_reasons, waiting_incidents
-from watchfloor_service.interruption import run_interruptibly
-from watchfloor_service.listening import LOOPBACK, why_not_free
-from watchfloor_service.pipeline import (
+from watchfloor_service.runs.highlights import ClosingReason, WaitingIncident, closing_reasons, waiting_incidents
+from watchfloor_service.runs.pipeline import (
     Outcome,
     check_fits,
     done_before,
@@ -30,12 +28,14 @@ from watchfloor_service.pipeline import (
     some_stack,
     work_off,
 )
-from watchfloor_service.plan import Plan, RunRequest, plan_run
-from watchfloor_service.progress import progress_for
-from watchfloor_service.run import DONE, INTERRUPTED, command_prefix, where_next
-from watchfloor_service.running import RunningStack
-from watchfloor_service.stack import embedded_stack
-from watchfloor_service.summary import Summary, summarise, summary_table
+from watchfloor_service.runs.plan import Plan, RunRequest, plan_run
+from watchfloor_service.runs.progress import progress_for
+from watchfloor_service.runs.run import DONE, INTERRUPTED, command_prefix, where_next
+from watchfloor_service.runs.summary import Summary, summarise, summary_table
+from watchfloor_service.supervision.interruption import run_interruptibly
+from watchfloor_service.supervision.listening import LOOPBACK, why_not_free
+from watchfloor_service.supervision.running import RunningStack
+from watchfloor_service.supervision.stack import embedded_stack
 from watchfloor_service.up import describe, tell
 
 TENANT: Final = "demo"

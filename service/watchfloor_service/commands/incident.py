@@ -15,14 +15,14 @@ from watchfloor_core.incident import Verdict
 from watchfloor_core.ports import Json
 from watchfloor_core.store.ingest import pending_alerts
 from watchfloor_core.telemetry.tree import decision_tree, render_tree
+from watchfloor_service.access.local_api import local_api
 from watchfloor_service.commands.incident_page import print_incident, print_queue
 from watchfloor_service.commands.outcome import answering, console, print_empty, print_json
 from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
-from watchfloor_service.incident_detail import load_incident
-from watchfloor_service.incident_view import MAX_PAGE, list_incidents, require_incident
-from watchfloor_service.local_api import local_api
-from watchfloor_service.status_filter import StatusFilter, expand
-from watchfloor_service.trace_view import load_trace
+from watchfloor_service.incidents.detail import load_incident
+from watchfloor_service.incidents.listing import MAX_PAGE, list_incidents, require_incident
+from watchfloor_service.incidents.status_filter import StatusFilter, expand
+from watchfloor_service.incidents.trace import load_trace
 
 app = typer.Typer(no_args_is_help=True, help="List, show, decide, merge and split incidents.")
 

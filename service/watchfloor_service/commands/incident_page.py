@@ -14,8 +14,8 @@ from watchfloor_core.untrusted import escape_untrusted, quote_untrusted
 from watchfloor_guardrails.explain import explain
 from watchfloor_guardrails.ruling_json import ruling_from_json
 from watchfloor_service.commands.outcome import console, print_table
-from watchfloor_service.incident_detail import IncidentDetail, ObservationView
-from watchfloor_service.incident_view import IncidentSummary
+from watchfloor_service.incidents.detail import IncidentDetail, ObservationView
+from watchfloor_service.incidents.listing import IncidentSummary
 
 STRONGEST: Final = 5
 ENTITIES: Final = 15

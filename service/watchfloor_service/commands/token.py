@@ -9,9 +9,7 @@ import typer
 
 from watchfloor_core.clock import MICROSECONDS, now_us, to_iso
 from watchfloor_core.errors import ConfigurationError
-from watchfloor_service.commands.outcome import answering, console, print_empty, print_json, print_table
-from watchfloor_service.commands.place import JsonOption, TenantOption, at
-from watchfloor_service.tokens import (
+from watchfloor_service.access.tokens import (
     DEFAULT_DAYS,
     LOCAL,
     MAX_DAYS,
@@ -22,6 +20,8 @@ from watchfloor_service.tokens import (
     list_tokens,
     revoke_token,
 )
+from watchfloor_service.commands.outcome import answering, console, print_empty, print_json, print_table
+from watchfloor_service.commands.place import JsonOption, TenantOption, at
 
 app = typer.Typer(no_args_is_help=True, help="Make and revoke tokens for the API.")
 

@@ -1,0 +1,1 @@
+"""Tokens: who calls, for which tenant, and what the caller may do."""

@@ -1,0 +1,108 @@
+"""The API of the stack that runs on this machine, as the command line calls it: with the operator's token."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from watchfloor_core.errors import (
+    ConfigurationError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    WatchfloorError,
+)
+from watchfloor_core.ports import Json
+from watchfloor_core.settings import Settings
+from watchfloor_core.store.address import shown
+from watchfloor_core.store.engine import Store
+from watchfloor_service.access.operator_token import operator_token
+from watchfloor_service.supervision.running import find_running
+
+TIMEOUT_S: Final = 60.0
+MAX_ANSWER: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LocalApi:
+    """Speaks to ``http://host:port`` directly, never through a proxy."""
+
+    url: str
+    token: str
+
+    def post(self, path: str, body: dict[str, Json]) -> dict[str, Json]:
+        """What the API answers. Its refusals come as the error that they stand for, with its own words."""
+        address = urlsplit(self.url)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_S)
+        try:
+            connection.request(
+                "POST",
+                path,
+                json.dumps(body),
+                {
+                    "Authorization": f"Bearer {self.token}",
+                    "Content-Type": "application/json",
+                    "Idempotency-Key": uuid4().hex,
+                },
+            )
+            response = connection.getresponse()
+            answer = response.read(MAX_ANSWER)
+        except (OSError, http.client.HTTPException) as error:
+            raise UnavailableError(
+                f"the API at {self.url} does not answer ({error}); is `watchfloor up` running?"
+            ) from error
+        finally:
+            connection.close()
+        return _understood(response.status, answer)
+
+
+def local_api(settings: Settings, store: Store) -> LocalApi:
+    """The API of the stack in the settings' data directory. Raises `UnavailableError` where none runs."""
+    stack = find_running(settings.data_dir)
+    if stack is None:
+        raise UnavailableError(
+            f"no Watchfloor runs in {str(settings.data_dir)!r}, and decisions go through its API; "
+            "start it with `watchfloor up`"
+        )
+    if stack.api_url is None:
+        raise UnavailableError(
+            f"`watchfloor {stack.command}` holds {str(settings.data_dir)!r} and has no API; "
+            "when it has ended, start `watchfloor up`"
+        )
+    if stack.store != shown(store.address):
+        raise ConfigurationError(
+            f"the stack that runs in {str(settings.data_dir)!r} works on {stack.store}, this command on "
+            f"{shown(store.address)}; give both the same WATCHFLOOR_DATABASE_URL"
+        )
+    return LocalApi(stack.api_url, operator_token(store, settings.data_dir, settings.tenant))
+
+
+def _understood(status: int, answer: bytes) -> dict[str, Json]:
+    try:
+        content = json.loads(answer)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UnavailableError(f"the API answered {status} and no JSON; is something else on its port?")
+    if 200 <= status < 300:
+        return content
+    raise _error(status, str(content.get("detail", "")) or str(content.get("title", "")), content)
+
+
+def _error(status: int, detail: str, content: dict[str, Json]) -> WatchfloorError:
+    match status:
+        case 404:
+            return NotFoundError(detail)
+        case 409 if content.get("type") == "urn:watchfloor:problem:conflict":
+            return ConflictError(detail)
+        case 409:
+            return RefusedError(detail)
+        case 429 | 500 | 503:
+            return UnavailableError(detail)
+        case _:
+            return ConfigurationError(f"the API refuses the call ({status}): {detail}")

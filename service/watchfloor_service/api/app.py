@@ -1,0 +1,140 @@
+"""The HTTP API: alerts in, incidents out, and people's decisions to the workflows.
+
+Here it is only put together. Every route but ``/healthz`` and the signed webhooks names the scope that it needs; an
+application in which one does not is not built.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, nullcontext
+from typing import Final
+
+import anyio.to_thread
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from watchfloor_connectors.registry import Registry
+from watchfloor_core.errors import WatchfloorError
+from watchfloor_core.settings import Settings
+from watchfloor_core.store.engine import Store, open_store
+from watchfloor_core.telemetry.setup import configure_telemetry
+from watchfloor_service.access.operator_token import operator_token
+from watchfloor_service.api.authentication import Authenticator, Requires
+from watchfloor_service.api.backpressure import Backpressure
+from watchfloor_service.api.bodies import BODIES_IN_MEMORY, BodyBudget
+from watchfloor_service.api.boundary import RequestBoundary
+from watchfloor_service.api.delivery import Deliveries
+from watchfloor_service.api.incident_desk import IncidentDesk, temporal_desk
+from watchfloor_service.api.parts import ApiParts
+from watchfloor_service.api.problems import install_problem_handlers
+from watchfloor_service.api.routes import alerts, deadletters, health, incidents, webhooks
+from watchfloor_service.api.throttle import FailureThrottle
+from watchfloor_service.intake.collector import rare_collections
+from watchfloor_service.intake.folder import FolderIntake
+from watchfloor_service.intake.webhook_file import FILE as WEBHOOK_FILE
+from watchfloor_service.intake.webhook_file import load_webhooks
+from watchfloor_service.intake.webhooks import MAX_BODY_BYTES
+
+_LOG = logging.getLogger(__name__)
+
+WITH_TOKEN: Final = (alerts.router, incidents.router, deadletters.router, health.router)
+SELF_PROVING: Final = (webhooks.router,)
+"""Prove the sender by a signature over the body."""
+OPEN: Final = (health.open_router,)
+
+WORKERS: Final = {"sqlite": 2, "postgresql": 4}
+"""Threads that parse and write bodies: one parses while another waits for the store, which takes longer over a network.
+More would only contend for the interpreter: a third one on SQLite cost 10 % more CPU time for each alert."""
+READERS: Final = 10
+"""Threads for everything else; not more than the store has connections for."""
+
+
+def create_app(
+    settings: Settings,
+    store: Store | None = None,
+    *,
+    registry: Registry | None = None,
+    desk: IncidentDesk | None = None,
+) -> FastAPI:
+    """The application over a migrated store; where none is given, over that of the settings, closed at shutdown.
+
+    Raises `ConfigurationError` where a connector, a mapping or ``webhooks.yaml`` is wrong, and what `open_store`
+    raises.
+    """
+    connectors = registry or Registry.load(settings)
+    hooks = load_webhooks(settings.data_dir / WEBHOOK_FILE, frozenset(connectors.names()))
+    used = store or open_store(settings.store_url)
+    folder = None
+    if settings.watch_folder is not None:
+        folder = FolderIntake(used, settings, connectors, settings.watch_folder)
+    workers = ThreadPoolExecutor(WORKERS[used.dialect], thread_name_prefix="intake")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = READERS
+        _make_operator_token(used, settings)
+        with (
+            rare_collections(),
+            configure_telemetry(settings, used, "watchfloor-api"),
+            folder.running() if folder is not None else nullcontext(),
+        ):
+            yield
+        workers.shutdown()
+        if store is None:
+            used.close()
+
+    app = FastAPI(
+        title="Watchfloor",
+        lifespan=lifespan,
+        # The reference is in the documentation; a description for strangers is not served.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # Spans come from `RequestBoundary`, through the allow-list of what may stand in one.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+    )
+    app.state.parts = ApiParts(
+        store=used,
+        authenticator=Authenticator(used, FailureThrottle()),
+        backpressure=Backpressure(used, settings.max_pending_alerts),
+        deliveries=Deliveries(used, connectors, settings),
+        desk=desk or temporal_desk(settings),
+        webhooks=hooks,
+        max_request_bytes=settings.max_request_bytes,
+        bodies=BodyBudget(BODIES_IN_MEMORY * settings.max_request_bytes),
+        strangers_bodies=BodyBudget(BODIES_IN_MEMORY * MAX_BODY_BYTES),
+        workers=workers,
+    )
+    install_problem_handlers(app)
+    app.add_middleware(RequestBoundary)
+    _refuse_open_routes(WITH_TOKEN)
+    for router in (*WITH_TOKEN, *SELF_PROVING, *OPEN):
+        app.include_router(router)
+    return app
+
+
+def required_scope(route: APIRoute) -> Requires | None:
+    """What a route asks of its caller; None where it asks nothing."""
+    calls = (dependency.call for dependency in route.dependant.dependencies)
+    return next((call for call in calls if isinstance(call, Requires)), None)
+
+
+def _refuse_open_routes(routers: Iterable[APIRouter]) -> None:
+    for router in routers:
+        for route in router.routes:
+            if not isinstance(route, APIRoute) or required_scope(route) is None:
+                raise TypeError(f"route {route!r} names no scope; give its function a parameter with Requires(...)")
+
+
+def _make_operator_token(store: Store, settings: Settings) -> None:
+    """At first start, so that the command line and curl find it. Where there is no data directory, nobody needs it."""
+    if not settings.data_dir.is_dir():
+        return
+    try:
+        operator_token(store, settings.data_dir, settings.tenant)
+    except (WatchfloorError, OSError) as error:
+        _LOG.warning("no operator's token: %s", error)

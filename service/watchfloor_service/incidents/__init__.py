@@ -1,0 +1,1 @@
+"""Incidents and their traces as people and programs read them."""

@@ -1,0 +1,1 @@
+"""Ways by which records enter the store; all go through one door."""

@@ -1,0 +1,1 @@
+"""One run over files: planned, taken in, waited for, written out."""
