@@ -485,6 +485,53 @@ def test_impossible_merges_and_splits_are_refused_and_change_nothing(store: Stor
     assert outcome(store) == before
 
 
+def test_what_a_person_merged_or_split_ends_quietly_when_its_time_is_over(store: Store) -> None:
+    """Each revision is handed to the workflow once, whoever made it."""
+    odd = [alert(2 * DAY, "odd logon", "web01"), alert(2 * DAY + 60, "odd service", "web01")]
+    other = [alert(2 * DAY + 90, "odd task", "db01", severity=Severity.CRITICAL)]
+    send(store, quiet_days(2) + odd + other, "first")
+    sequencer = Sequencer(store, settings())
+    send(store, [alert(2 * DAY + 600, "heartbeat", "mail01")], "later", 10_000)
+    run_out(sequencer)
+    first, second = _incident_of(store, "odd logon"), _incident_of(store, "odd task")
+    assert first != second
+    with store.write() as connection:
+        revise.split(connection, TENANT, first, [_shape_of(store, "odd service")], principal="p", reason="apart")
+        revise.merge(connection, TENANT, first, second, principal="p", reason="one intruder")
+    send(store, [alert(6 * DAY, "heartbeat", "mail01")], "last", 20_000)
+    close(store)
+    run_out(sequencer)
+
+    with store.read() as connection:
+        assert pending_alerts(connection, TENANT) == 0
+
+
+def test_a_window_of_routine_alerts_is_neither_merged_nor_split_before_it_is_over(store: Store) -> None:
+    send(store, quiet_days(3), "all")
+    run_out(Sequencer(store, settings()))
+    table = schema.incident
+    with store.read() as connection:
+        open_windows = connection.execute(
+            select(table.c.id).where(table.c.kind == "routine", table.c.is_sealed.is_(False)).order_by(table.c.id)
+        ).scalars()
+        one, two = list(open_windows)[:2]
+    with pytest.raises(ConflictError, match="until its window is over"), store.write() as connection:
+        revise.merge(connection, TENANT, one, two, principal="p", reason="")
+    with pytest.raises(ConflictError, match="until its window is over"), store.write() as connection:
+        revise.split(connection, TENANT, one, [b"any"], principal="p", reason="")
+
+
+def _incident_of(store: Store, rule: str) -> str:
+    seen, shape = schema.observation, schema.shape
+    with store.read() as connection:
+        found: str = connection.execute(
+            select(seen.c.incident_id)
+            .join(shape, (shape.c.tenant == seen.c.tenant) & (shape.c.id == seen.c.shape_id))
+            .where(shape.c.detector_id == digest16("detector", "sensor", rule))
+        ).scalar_one()
+    return found
+
+
 def test_correlation_goes_on_after_a_person_merged(store: Store) -> None:
     first, second = two_incidents(store)
     with store.write() as connection:

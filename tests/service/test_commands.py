@@ -96,6 +96,15 @@ def test_every_group_explains_itself(run: Run, group: str) -> None:
 
 
 class TestIncident:
+    def test_the_queue_holds_what_waits_with_the_likeliest_attack_first(self, run: Run, incident_id: str) -> None:
+        found = answer(run("incident", "queue", "--json"))
+        order = [(one["status"] != "escalated", -(one["probability"] or 0.0)) for one in found["incidents"]]
+        assert incident_id in [one["incident_id"] for one in found["incidents"]]
+        assert order == sorted(order)
+        assert found["total"] == len(found["incidents"])
+        assert incident_id in run("incident", "queue").stdout
+        assert "waits for a person" in run("incident", "queue", "--tenant", "nobody").stdout
+
     def test_list_shows_the_queue(self, run: Run, incident_id: str) -> None:
         assert incident_id in run("incident", "list").stdout
         assert incident_id in run("incident", "list", "--status", "open").stdout

@@ -34,7 +34,8 @@ _Observed = Row[Any, Any, Any, Any, Any, Any]
 def merge(connection: Connection, tenant: str, into: str, other: str, *, principal: str, reason: str) -> None:
     """Join `other` into `into`.
 
-    Raises NotFoundError, and ConflictError where the two are one or one of them is merged already.
+    Raises NotFoundError, and ConflictError where the two are one, or one of them is merged already or still gathers
+    routine alerts.
     """
     if into == other:
         raise ConflictError(f"{into} cannot be merged into itself; name two incidents")
@@ -42,8 +43,9 @@ def merge(connection: Connection, tenant: str, into: str, other: str, *, princip
     kept, absorbed = _unmerged(connection, tenant, into), _unmerged(connection, tenant, other)
     features = Features.from_json(kept.features["triage"])
     features.absorb(Features.from_json(absorbed.features["triage"]))
-    fold = {**kept.features["fold"], "links": {**absorbed.features["fold"]["links"], **kept.features["fold"]["links"]}}
     revision = kept.revision + 1
+    links = {**absorbed.features["fold"]["links"], **kept.features["fold"]["links"]}
+    fold = {**kept.features["fold"], "links": links, "emitted": revision}
     _update(
         connection,
         tenant,
@@ -89,7 +91,7 @@ def split(
     """Take the observations of some shapes out into an incident of their own; returns its id.
 
     The new incident takes no further alerts by itself. Raises NotFoundError, and ConflictError where none or all of
-    the observations would move.
+    the observations would move, or the incident is merged already or still gathers routine alerts.
     """
     _lock(connection, tenant)
     old = _unmerged(connection, tenant, incident_id)
@@ -109,7 +111,10 @@ def split(
         tenant,
         incident_id,
         **_span(staying),
-        features={"triage": _part(features, staying).to_json(), "fold": old.features["fold"]},
+        features={
+            "triage": _part(features, staying).to_json(),
+            "fold": {**old.features["fold"], "emitted": revision},
+        },
         revision=revision,
     )
     table = schema.observation
@@ -149,6 +154,9 @@ def _unmerged(connection: Connection, tenant: str, incident_id: str) -> _Inciden
         raise NotFoundError(f"no incident {incident_id!r} in this tenant")
     if row.merged_into is not None:
         raise ConflictError(f"{incident_id} was merged into {row.merged_into}; work on that one")
+    if row.kind == IncidentKind.ROUTINE and not row.is_sealed:
+        # Correlation goes on gathering into it, under the same id.
+        raise ConflictError(f"{incident_id} gathers routine alerts until its window is over; merge or split it then")
     return row
 
 

@@ -20,7 +20,7 @@ from watchfloor_service.commands.incident_page import print_incident, print_queu
 from watchfloor_service.commands.outcome import answering, console, print_empty, print_json
 from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
 from watchfloor_service.incidents.detail import load_incident
-from watchfloor_service.incidents.listing import MAX_PAGE, list_incidents, require_incident
+from watchfloor_service.incidents.listing import MAX_PAGE, list_incidents, list_queue, require_incident
 from watchfloor_service.incidents.status_filter import StatusFilter, expand
 from watchfloor_service.incidents.trace import load_trace
 
@@ -70,6 +70,26 @@ def list_(
                 f"Tenant {place.tenant} has no incidents. Take alerts in by `watchfloor run FILE` or the API, "
                 "or name another tenant by --tenant (`watchfloor demo` plays in tenant demo)."
             )
+
+
+@app.command()
+def queue(
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE)] = 20,
+    tenant: TenantOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what waits for a person, the likeliest attacks first."""
+    with answering(), at(tenant) as place:
+        with place.store.read() as connection:
+            waiting, total = list_queue(connection, place.tenant, limit)
+        if as_json:
+            print_json({"incidents": waiting, "total": total})
+        elif waiting:
+            print_queue(waiting)
+            if total > len(waiting):
+                print_empty(f"{total - len(waiting)} more wait; --limit shows them.")
+        else:
+            print_empty(f"Nothing of tenant {place.tenant} waits for a person; `watchfloor incident list` shows all.")
 
 
 @app.command()

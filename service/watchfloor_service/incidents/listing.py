@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Row, and_, or_, select
+from sqlalchemy import Connection, Row, and_, case, func, or_, select
 
 from watchfloor_core.alert import Severity
 from watchfloor_core.clock import to_iso
@@ -84,6 +84,32 @@ def list_incidents(
     page = rows[:limit]
     following = _encode_cursor(page[-1]) if len(rows) > limit else None
     return IncidentPage([_summary(row) for row in page], following)
+
+
+def list_queue(connection: Connection, tenant: str, limit: int = 50) -> tuple[list[IncidentSummary], int]:
+    """What waits for a person, the likeliest attacks first, and how many wait in all.
+
+    Escalated incidents come before queued ones, each by the agent's probability; one without (an L0 shadow, say) comes
+    after those that have one, the latest first.
+    """
+    table = schema.incident
+    waits = (
+        table.c.tenant == tenant,
+        table.c.status.in_([IncidentStatus.ESCALATED.value, IncidentStatus.QUEUED.value]),
+    )
+    rows = connection.execute(
+        select(*_SUMMARY_COLUMNS)
+        .where(*waits)
+        .order_by(
+            case((table.c.status == IncidentStatus.ESCALATED.value, 0), else_=1),
+            table.c.probability.desc().nulls_last(),
+            table.c.last_us.desc(),
+            table.c.id,
+        )
+        .limit(limit)
+    ).all()
+    total = connection.execute(select(func.count()).select_from(table).where(*waits)).scalar_one()
+    return [_summary(row) for row in rows], int(total)
 
 
 def require_incident(connection: Connection, tenant: str, incident_id: str) -> IncidentSummary:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, select
 from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.ports import Json
-from watchfloor_core.store.incidents import export_alerts
+from watchfloor_core.store.export import export_alerts
 from watchfloor_core.store.schema import entity, incident, incident_entity
 
 INCIDENTS_FILE: Final = "incidents.ndjson"
