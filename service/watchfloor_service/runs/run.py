@@ -102,7 +102,7 @@ def _print_result(settings: Settings, plan: Plan, outcome: Outcome, result: _Res
 def where_next(settings: Settings, tenant: str, summary: Summary) -> list[str]:
     """The commands that show more."""
     prefix = command_prefix(settings)
-    lines = [f"look next: {prefix} incident list --tenant {tenant}"]
+    lines = [f"look next: {prefix} incident queue --tenant {tenant}"]
     if summary.dead_letters:
         lines.append(f"           {prefix} deadletter list --tenant {tenant}")
     return lines
