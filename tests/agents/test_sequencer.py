@@ -357,6 +357,28 @@ def test_a_name_that_the_attacker_wrote_joins_nothing_by_itself(store: Store) ->
     assert len(recent) == 2
 
 
+def test_repeating_a_name_that_the_attacker_chose_does_not_make_it_routine(store: Store) -> None:
+    """Failed logons whose only target is the typed name, every hour for days: never routine, nothing lowered."""
+    typed = Entity(EntityKind.USER, "ceo", EntityRole.TARGET, Integrity.EXTERNAL)
+    logons = [replace(alert(hour * HOUR, "failed logon", "x"), entities=(typed,)) for hour in range(72)]
+    send(store, [*quiet_days(3), *logons], "all")
+    close(store)
+    run_out(Sequencer(store, settings()))
+    with store.read() as connection:
+        rules = connection.execute(
+            select(schema.observation.c.reason)
+            .join(schema.shape, schema.shape.c.id == schema.observation.c.shape_id)
+            .where(schema.shape.c.detector_id == digest16("detector", "sensor", "failed logon"))
+        ).scalars()
+        assert {reason["rule"] for reason in rules} <= {"opened", "shared_entity"}
+        incidents = connection.execute(select(schema.incident.c.id).where(schema.incident.c.merged_into.is_(None)))
+        for incident_id in incidents.scalars().all():
+            case = load_case(connection, TENANT, incident_id)
+            if any(held.title == "failed logon" for held in case.features.detectors.values()):
+                lowered = [r for r in SpecialistTriage().assess(case).reasons if r.log_odds < 0 and r.code != "prior"]
+                assert lowered == []
+
+
 def test_late_alerts_are_kept_counted_and_marked(store: Store, stream: list[Alert]) -> None:
     send(store, stream, "all")
     close(store)
@@ -388,6 +410,15 @@ def test_an_alert_dated_years_ahead_is_taken_at_its_receipt_and_makes_nobody_lat
     with store.read() as connection:
         ticks = connection.execute(select(schema.alert.c.tick)).scalars().all()
     assert all(abs(int(tick or 0) * 60 - (now_s + START)) < 300 for tick in ticks)
+
+
+def test_in_a_new_organisation_the_first_alert_is_handed_over_as_soon_as_its_tick_is_over(store: Store) -> None:
+    send(store, [alert(0, "odd logon", "ws07"), alert(180, "odd logon", "ws07")], "all")
+    Sequencer(store, settings()).advance(TENANT)
+    with store.read() as connection:
+        handed = connection.execute(select(schema.outbox.c.incident_id)).scalars().all()
+        incidents = connection.execute(select(schema.incident.c.id)).scalars().all()
+    assert handed == incidents != []
 
 
 def test_no_incident_is_left_without_a_decision_to_come(reference_store: Store) -> None:

@@ -25,6 +25,7 @@ def evidence(name: str, total: float = 0.0, product: str = "sensor", **changes: 
         tactics=[],
         asset_id="aa",
         asset="web01",
+        is_asset_external=False,
         arrival=total,
         volume=0.0,
         expected_per_day=0.01,
@@ -83,6 +84,13 @@ def test_a_crown_jewel_raises_and_a_toy_lowers() -> None:
     assert odds[0] < odds[1]
 
 
+def test_an_unimportant_asset_that_the_attacker_named_is_marked_so() -> None:
+    found = features(evidence("a", 3.0, is_asset_external=True))
+    found.tier = 3
+    reasons = {reason.code: reason for reason in scoring.contributions(found)}
+    assert reasons["asset_criticality"].rests_on_external
+
+
 def test_a_flood_of_one_known_rule_is_not_an_attack_by_itself() -> None:
     flood = evidence("a", arrival=-2.0, volume=4.0, hours_seen=60.0, hour_total=400_000)
     assert scoring.probability(log_odds(flood)) < 0.5
@@ -94,6 +102,15 @@ def test_with_little_history_a_low_probability_is_undetermined() -> None:
     assert fresh.verdict is Verdict.UNDETERMINED
     assert fresh.certainty < 0.1
     assert seasoned.verdict is Verdict.FALSE_POSITIVE
+
+
+def test_at_cold_start_severity_and_title_are_what_there_is() -> None:
+    beacon = evidence("a", title="ET MALWARE Cobalt Strike Beacon Activity (GET)", severity=4)
+    assessment = SpecialistTriage().assess(case(features(beacon, exposure_days=0.0)))
+    assert assessment.verdict is Verdict.UNDETERMINED
+    assert assessment.probability > 0.15
+    assert {reason.code for reason in assessment.reasons} >= {"rule_title", "severity", "nothing_stands_out"}
+    assert "learned normal" not in " ".join(reason.text for reason in assessment.reasons)
 
 
 def test_routine_alerts_are_benign_positives() -> None:

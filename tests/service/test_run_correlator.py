@@ -121,7 +121,7 @@ def test_the_loop_outlives_a_store_that_is_down_and_ends_when_told(sqlite_store:
 
 @pytest.fixture
 def add_incident(store: Store) -> Callable[..., None]:
-    def add(incident_id: str, status: str, *, revision: int, triaged: int) -> None:
+    def add(incident_id: str, status: str, *, revision: int, triaged: int, handed_over: int | None = None) -> None:
         values = dict.fromkeys(("opened_us", "first_us", "last_us", "alert_count", "severity", "updated_us"), 1) | {
             "tenant": "t",
             "id": incident_id,
@@ -131,7 +131,7 @@ def add_incident(store: Store) -> Callable[..., None]:
             "revision": revision,
             "triaged_revision": triaged,
             "is_sealed": False,
-            "features": {},
+            "features": {"fold": {"emitted": revision if handed_over is None else handed_over}},
         }
         with store.write() as connection:
             connection.execute(incident.insert().values(values))
@@ -165,6 +165,7 @@ def test_a_restart_hands_over_what_has_no_verdict_and_to_a_new_server_all_that_i
     add_incident("behind", "queued", revision=3, triaged=2)
     add_incident("asked", "escalated", revision=2, triaged=2)
     add_incident("closed", "closed", revision=2, triaged=2)
+    add_incident("running", "new", revision=9, triaged=0, handed_over=0)
     with store.write() as connection:
         assert deliver_again(connection, all_open=all_open) == len(expected)
     assert waiting(store) == expected

@@ -15,7 +15,7 @@ An observation is one of three:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from watchfloor_agents.correlation.observation import Group, Join, Link, Observation, OpenIncident
@@ -24,7 +24,7 @@ from watchfloor_agents.triage import scoring
 from watchfloor_agents.triage.baseline import Baseline, Surprise, exposure
 from watchfloor_agents.triage.features import DetectorEvidence, Features
 from watchfloor_agents.triage.lexicon import suggest
-from watchfloor_agents.triage.specialist import ATTACK_FROM, BENIGN_BELOW
+from watchfloor_agents.triage.specialist import ATTACK_FROM, BENIGN_BELOW, NO_BASIS_BELOW
 from watchfloor_core import identity
 from watchfloor_core.incident import IncidentKind
 
@@ -133,6 +133,9 @@ class Fold:
         shape = group.shape
         hour = group.tick * self.settings.tick_s // 3_600
         surprise = self.baseline.observe(shape.detector_id, shape.asset_id, shape.users, hour, group.alerts)
+        if shape.is_asset_external:
+            # Attacker-written text may raise suspicion, never lower it: repeating a name does not make it familiar.
+            surprise = replace(surprise, arrival=max(0.0, surprise.arrival), hours_seen=0.0)
         salience = self._salience(group, surprise)
         suspected = self._suspected(group)
         threshold = SALIENT_FROM - (SUSPICION if suspected else 0.0)
@@ -302,7 +305,9 @@ class Fold:
             if incident.kind is IncidentKind.ROUTINE or incident.changed_tick != tick or incident.merged_into:
                 continue
             probability = _probability(incident.features)
-            if probability >= BENIGN_BELOW and not incident.emitted:
+            is_known = scoring.certainty(incident.features) >= NO_BASIS_BELOW
+            # What is known to look benign is decided when its session is over; for all else nobody should wait.
+            if not incident.emitted and (probability >= BENIGN_BELOW or not is_known):
                 self._emit(incident)
             if probability >= ATTACK_FROM:
                 if not incident.is_hot:
@@ -379,7 +384,7 @@ class Fold:
             detector, asset = bytes.fromhex(evidence.detector_id), bytes.fromhex(evidence.asset_id)
             later = self.baseline.judge(detector, asset, hour, evidence.hour_total)
             incident.features.exposure_days = later.exposure_days
-            if later.total < evidence.total:
+            if later.total < evidence.total and not evidence.is_asset_external:
                 evidence.rejudge(later)
         incident.features.hindsight_us = tick * self.settings.tick_s * 1_000_000
         incident.hindsight_tick = None
@@ -434,6 +439,7 @@ def _evidence(group: Group, surprise: Surprise) -> DetectorEvidence:
         tactics=list(shape.tactics),
         asset_id=shape.asset_id.hex(),
         asset=shape.asset,
+        is_asset_external=shape.is_asset_external,
         arrival=surprise.arrival,
         volume=surprise.volume,
         expected_per_day=surprise.expected_per_day,

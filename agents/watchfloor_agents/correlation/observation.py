@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from watchfloor_agents.triage import scoring
 from watchfloor_agents.triage.baseline import Surprise
 from watchfloor_agents.triage.features import Features
 from watchfloor_core.incident import IncidentKind
@@ -39,6 +40,8 @@ class Shape:
     asset_id: bytes
     """Empty where the alert names no asset."""
     asset: str
+    is_asset_external: bool
+    """The attacker could have written the asset's name: what is normal for it proves nothing."""
     tier: int | None
     users: tuple[bytes, ...]
     """Users named by the sensor, for whom novelty is judged."""
@@ -160,9 +163,8 @@ class OpenIncident:
 
     @property
     def title(self) -> str:
-        """From sensors' own titles; shown quoted."""
-        held = self.features.detectors.values()
-        strongest = max(held, key=lambda evidence: (evidence.total, evidence.detector_id), default=None)
+        """After the detector that says most, of sensors' own words; shown quoted."""
+        strongest = max(self.features.detectors.values(), key=scoring.telling_order, default=None)
         asset = strongest.asset if strongest else "unknown"
         if self.kind is IncidentKind.ROUTINE:
             return f"Routine alerts on {asset}"

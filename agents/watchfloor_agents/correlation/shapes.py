@@ -94,6 +94,7 @@ class ShapeBook:
                 tactics=tuple(row.tactics),
                 asset_id=bytes(row.asset_id) if row.asset_id is not None else b"",
                 asset=row.asset if row.asset is not None else "(no asset)",
+                is_asset_external=_is_external(row.asset_id, entities),
                 tier=row.tier if row.tier is not None else tiers.get((row.kind, row.asset)),
                 users=_users(entities),
                 links=_links(entities),
@@ -129,6 +130,12 @@ class ShapeBook:
         for row in rows:
             found[bytes(row.shape_id)].append(row)
         return found
+
+
+def _is_external(asset_id: bytes | None, entities: list[_EntityRow]) -> bool:
+    """True where only the attacker vouches for the asset's name."""
+    named = [row.integrity for row in entities if asset_id is not None and bytes(row.id) == bytes(asset_id)]
+    return bool(named) and min(named) >= Integrity.EXTERNAL
 
 
 def _users(entities: list[_EntityRow]) -> tuple[bytes, ...]:

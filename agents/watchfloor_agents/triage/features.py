@@ -30,6 +30,8 @@ class DetectorEvidence:
     asset_id: str
     """Hex; where the most surprising observation was made."""
     asset: str
+    is_asset_external: bool
+    """The attacker could have written the asset's name; sticky, once one such observation was among them."""
     arrival: float
     volume: float
     expected_per_day: float
@@ -88,6 +90,7 @@ class Features:
         held.first_us = min(held.first_us, evidence.first_us)
         held.last_us = max(held.last_us, evidence.last_us)
         held.severity = max(held.severity, evidence.severity)
+        held.is_asset_external = held.is_asset_external or evidence.is_asset_external
         if evidence.total > held.total:
             held.arrival, held.volume = evidence.arrival, evidence.volume
             held.expected_per_day, held.hours_seen = evidence.expected_per_day, evidence.hours_seen

@@ -27,6 +27,8 @@ CORROBORATION_MAX: Final = 2.5
 PROGRESSION_WEIGHT: Final = 0.7
 PROGRESSION_MAX: Final = 2.1
 SPREAD_MAX: Final = 1.0
+UNEXPECTED_FROM: Final = -0.5
+"""A detector that is no more surprising than this is expected where it spoke; its title says nothing new."""
 CERTAINTY_HALF_DAYS: Final = 1.0
 """Days of watching after which certainty is one half."""
 
@@ -67,6 +69,12 @@ _TIER: Final = {0: 1.0, 1: 0.5, 2: 0.0, 3: -0.3}
 def severity_log_odds(severity: int) -> float:
     """What the sensor's own severity adds; unknown and other add nothing."""
     return _SEVERITY.get(severity, 0.0)
+
+
+def telling_order(evidence: DetectorEvidence) -> tuple[float, str]:
+    """Sorts detectors by how much they say: surprise, severity and title together."""
+    said = evidence.total + severity_log_odds(evidence.severity) + suggest(evidence.title).log_odds
+    return said, evidence.detector_id
 
 
 def certainty(features: Features) -> float:
@@ -111,9 +119,12 @@ def _surprises(features: Features) -> list[Reason]:
     if not held:
         return []
     strongest = max(held, key=lambda evidence: (evidence.total, evidence.detector_id))
-    if strongest.total <= 0 or features.kind == IncidentKind.ROUTINE:
-        text = f"All {len(held)} detectors are within the learned normal; the least expected is {_describe(strongest)}"
+    if features.kind == IncidentKind.ROUTINE:
+        text = f"Within the learned normal; the least expected is {_describe(strongest)}"
         return [Reason("within_normal", text, min(0.0, strongest.total))]
+    if strongest.total <= 0:
+        text = f"Nothing stands out against what is known so far; the least expected is {_describe(strongest)}"
+        return [Reason("nothing_stands_out", text, strongest.total)]
     reasons = []
     for product_evidence in _by_product(features).values():
         for place, evidence in enumerate(product_evidence):
@@ -190,14 +201,18 @@ def _progression(features: Features) -> list[Reason]:
 
 def _content(features: Features) -> list[Reason]:
     """The sensor's own severity and what the rule's title says, of detectors that are not expected here."""
-    unexpected = [e for e in features.detectors.values() if e.total > -0.5] or list(features.detectors.values())
+    unexpected = [e for e in features.detectors.values() if e.total > UNEXPECTED_FROM]
     reasons = []
-    severest = max(unexpected, key=lambda e: (severity_log_odds(e.severity), e.detector_id), default=None)
+    severest = max(
+        unexpected or features.detectors.values(),
+        key=lambda e: (severity_log_odds(e.severity), e.detector_id),
+        default=None,
+    )
     if severest is not None and (weight := severity_log_odds(severest.severity)):
         name = Severity(severest.severity).name.capitalize()
         reasons.append(Reason("severity", f"{severest.product} rates {severest.title!r} {name}", weight))
     telling = max(unexpected, key=lambda e: (suggest(e.title).log_odds, e.detector_id), default=None)
-    if telling is not None and telling.total > 0 and (weight := suggest(telling.title).log_odds):
+    if telling is not None and (weight := suggest(telling.title).log_odds):
         reasons.append(Reason("rule_title", f"The rule's title names an attack technique: {telling.title!r}", weight))
     return reasons
 
@@ -217,4 +232,7 @@ def _spread(features: Features) -> list[Reason]:
 def _criticality(features: Features) -> list[Reason]:
     if features.tier is None or not (weight := _TIER.get(features.tier, 0.0)):
         return []
-    return [Reason("asset_criticality", f"Its most critical asset is of tier {features.tier}", weight)]
+    # A name that the attacker chose may be that of an unimportant machine.
+    is_external = any(evidence.is_asset_external for evidence in features.detectors.values())
+    text = f"Its most critical asset is of tier {features.tier}"
+    return [Reason("asset_criticality", text, weight, rests_on_external=is_external)]

@@ -16,6 +16,8 @@ from watchfloor_core.store.schema import batch, dead_letter
 from watchfloor_core.store.storable import storable
 
 PAGE: Final = 100
+RETRY_KEY: Final = "retry:"
+"""Begins the key of a retry's batch, whose one record was counted when it first came in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def write_retry(
         ParsedBatch(
             source_id=letter.source_id,
             # The batch key is what makes it happen once.
-            key=f"retry:{letter.id}",
+            key=f"{RETRY_KEY}{letter.id}",
             connector=connector or letter.connector,
             connector_version=version or "",
             records=[ParsedRecord(letter.position, raw, outcome)],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from watchfloor_core.incident import ClosedBy, IncidentStatus
+from watchfloor_core.store.deadletters import RETRY_KEY, count_dead_letters
 from watchfloor_core.store.schema import batch, incident
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Summary:
     duplicates: int
     ignored: int
     dead_letters: int
+    """Those that are open."""
     incidents: int
     """Without those merged into others."""
     closed_by_agent: int
@@ -34,7 +36,7 @@ class Summary:
 
 
 def summarise(connection: Connection, tenant: str) -> Summary:
-    """Count batches and incidents, never alerts: the cost follows incidents."""
+    """Count batches, dead letters and incidents, never alerts: the cost follows incidents."""
     taken = connection.execute(
         select(*(func.coalesce(func.sum(column), 0) for column in _COUNTED)).where(batch.c.tenant == tenant)
     ).one()
@@ -48,7 +50,8 @@ def summarise(connection: Connection, tenant: str) -> Summary:
             _how_many(incident.c.status == IncidentStatus.ESCALATED),
         ).where(incident.c.tenant == tenant, incident.c.status != IncidentStatus.MERGED)
     ).one()
-    return Summary(*(int(count) for count in (*taken, *held)))
+    dead_letters = count_dead_letters(connection, tenant)
+    return Summary(*(int(count) for count in (*taken, dead_letters, *held)))
 
 
 def summary_table(summary: Summary, *, title: str, seconds: float, rate: float | None) -> Table:
@@ -81,7 +84,8 @@ def summary_table(summary: Summary, *, title: str, seconds: float, rate: float |
     return table
 
 
-_COUNTED = (batch.c.records, batch.c.alerts, batch.c.duplicates, batch.c.ignored, batch.c.dead)
+_FIRST_TIME: Final = case((batch.c.key.startswith(RETRY_KEY), 0), else_=batch.c.records)
+_COUNTED: Final = (_FIRST_TIME, batch.c.alerts, batch.c.duplicates, batch.c.ignored)
 
 
 def _how_many(condition: ColumnElement[bool]) -> ColumnElement[int]:

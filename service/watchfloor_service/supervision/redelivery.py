@@ -7,21 +7,42 @@ twice changes nothing.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, literal, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from watchfloor_core.clock import now_us
+from watchfloor_core.incident import IncidentStatus
+from watchfloor_core.store.schema import incident, outbox
 
-_AGAIN = """
-    INSERT INTO outbox (tenant, incident_id, revision, created_us, delivered_us)
-    SELECT tenant, id, revision, :now, NULL FROM incident
-    WHERE status = 'new' OR (status IN ('queued', 'escalated') AND (triaged_revision < revision OR :all_open))
-    ON CONFLICT (tenant, incident_id, revision) DO UPDATE SET delivered_us = NULL
-"""
+_OPEN = [status.value for status in IncidentStatus if status.is_open]
+_ASKED = [IncidentStatus.QUEUED.value, IncidentStatus.ESCALATED.value]
 
 
 def deliver_again(connection: Connection, *, all_open: bool) -> int:
-    """Put incidents back into the outbox whose latest revision has no verdict yet; returns how many.
+    """Put incidents back into the outbox that were handed over and have no verdict yet; returns how many.
 
     ``all_open``: those that wait for a person as well, for Temporal's database is new and knows none of them.
+
+    One that correlation has not handed over (its session still runs, and it looks benign) is not handed over now
+    either: a restart must not change what is decided when.
     """
-    return connection.execute(text(_AGAIN), {"now": now_us(), "all_open": all_open}).rowcount
+    # What correlation last handed over; it keeps this itself, so that it outlives the outbox's rows.
+    handed_over = incident.c.features["fold"]["emitted"].as_integer()
+    wanted = (incident.c.status.in_(_OPEN)) & (handed_over > incident.c.triaged_revision)
+    if all_open:
+        wanted = or_(wanted, incident.c.status.in_(_ASKED))
+    rows = select(
+        incident.c.tenant,
+        incident.c.id,
+        incident.c.revision,
+        literal(now_us()),
+        literal(None, outbox.c.delivered_us.type),
+    ).where(wanted)
+    columns = ["tenant", "incident_id", "revision", "created_us", "delivered_us"]
+    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = make(outbox).from_select(columns, rows)
+    again = statement.on_conflict_do_update(
+        index_elements=["tenant", "incident_id", "revision"], set_={"delivered_us": None}
+    )
+    # An INSERT … SELECT has no row count that both drivers tell; what it returns can be counted.
+    return len(connection.execute(again.returning(outbox.c.id)).all())
