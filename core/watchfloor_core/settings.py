@@ -5,15 +5,25 @@ Environment variables are the field's name in upper case behind ``WATCHFLOOR_``;
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 def _expanded(path: Path) -> Path:
     return path.expanduser().absolute()
+
+
+def _names(value: object) -> object:
+    """``a, b`` as the environment gives it; a JSON list does as well."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
 DirectoryPath = Annotated[Path, AfterValidator(_expanded)]
@@ -58,8 +68,9 @@ class Settings(BaseSettings):
     # Ingest
     batch_records: int = Field(default=5_000, ge=1, le=100_000)
     """Records per transaction."""
-    connectors_allowed: tuple[str, ...] = ()
-    """Names of third-party connectors (entry-point group ``watchfloor.connectors``) that may be loaded."""
+    connectors_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """Names, separated by commas, of third-party connectors (entry-point group ``watchfloor.connectors``) that may be
+    loaded."""
     mappings_dir: Path | None = None
     """Folder of the operator's own mapping files; each is a connector by its ``name``."""
     watch_folder: Path | None = None

@@ -36,17 +36,17 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 def test_the_tenant_of_a_run_names_the_file_and_its_content(tmp_path: Path) -> None:
     inputs = examine([written(tmp_path, "Edge Sensor.eve.json", "abc")])
-    assert inputs.tenant == f"run-edge-sensor-{hashlib.sha256(b'abc').hexdigest()[:8]}"
+    assert inputs.tenant() == f"run-edge-sensor-{hashlib.sha256(b'abc').hexdigest()[:8]}"
 
 
 def test_the_tenant_of_several_files_is_that_of_all_their_bytes(tmp_path: Path) -> None:
     inputs = examine([written(tmp_path, "a.csv", "ab"), written(tmp_path, "b.csv", "c")])
-    assert inputs.tenant == f"run-a-{hashlib.sha256(b'abc').hexdigest()[:8]}"
+    assert inputs.tenant() == f"run-a-{hashlib.sha256(b'abc').hexdigest()[:8]}"
 
 
 @pytest.mark.parametrize("name", ["x" * 200 + ".csv", "ÄÖ.csv", ".hidden", "-.gz", "a b\tc.csv"])
 def test_every_file_name_gives_a_tenant_that_the_settings_take(tmp_path: Path, name: str) -> None:
-    tenant = examine([written(tmp_path, name, "abc")]).tenant
+    tenant = examine([written(tmp_path, name, "abc")]).tenant()
     assert re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", tenant)
     Settings.model_validate({"tenant": tenant})
 
@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_read_is_told_apart_from_the_others(tmp_path: Path
         ("missing.csv", "No such file or directory"),
         (tmp_path.name, NOT_A_FILE),
     ]
-    assert inputs.tenant == examine([good]).tenant
+    assert inputs.tenant() == examine([good]).tenant()
 
 
 @pytest.mark.timeout(20)
@@ -100,6 +100,11 @@ def test_a_request_that_is_wrong_is_refused_before_anything_starts(tmp_path: Pat
     files = [written(tmp_path, "eve.json", EVE)]
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         plan_run(Settings(data_dir=tmp_path), request_of(files))
+
+
+def test_the_same_bytes_read_in_another_way_are_another_run(tmp_path: Path) -> None:
+    inputs = examine([written(tmp_path, "edge.csv", "abc")])
+    assert len({inputs.tenant(), inputs.tenant(b"one mapping"), inputs.tenant(b"another")}) == 3
 
 
 def test_a_run_without_any_readable_file_says_why_for_each(tmp_path: Path) -> None:

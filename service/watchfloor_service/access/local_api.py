@@ -21,6 +21,7 @@ from watchfloor_core.ports import Json
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.address import shown
 from watchfloor_core.store.engine import Store
+from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_service.access.operator_token import operator_token
 from watchfloor_service.supervision.running import find_running
 
@@ -105,4 +106,12 @@ def _error(status: int, detail: str, content: dict[str, Json]) -> WatchfloorErro
         case 429 | 500 | 503:
             return UnavailableError(detail)
         case _:
-            return ConfigurationError(f"the API refuses the call ({status}): {detail}")
+            return ConfigurationError(f"the API refuses the call ({status}): {detail}{_field_errors(content)}")
+
+
+def _field_errors(content: dict[str, Json]) -> str:
+    """The fields that are wrong, a line each."""
+    errors = content.get("errors")
+    if not isinstance(errors, list):
+        return ""
+    return "".join(f"\n  {quote_untrusted(json.dumps(error), 200)}" for error in errors)

@@ -103,8 +103,14 @@ def retry(
         if bool(letter_ids) == everything:
             raise ConfigurationError("name the dead letters by their ids, or all that are open by --all")
         registry = Registry.load(place.settings)
+        if connector is not None:
+            registry.get(connector)
         letters = _open_letters(place, only) if everything else _named(place, letter_ids or [])
-        results = [retry_letter(place.store, place.tenant, registry, letter, connector=connector) for letter in letters]
+        limit = place.settings.max_record_bytes
+        results = [
+            retry_letter(place.store, place.tenant, registry, letter, max_record_bytes=limit, connector=connector)
+            for letter in letters
+        ]
         if as_json:
             print_json({"results": results})
         elif not results:

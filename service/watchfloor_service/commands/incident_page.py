@@ -41,6 +41,7 @@ def print_queue(incidents: Sequence[IncidentSummary]) -> None:
             for x in incidents
         ],
         right=["P(TP)", "alerts"],
+        whole=["incident", "status", "verdict", "P(TP)", "alerts"],
     )
 
 

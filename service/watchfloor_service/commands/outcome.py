@@ -91,11 +91,22 @@ def console() -> Console:
     return made
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A table; ``right`` names the columns of numbers. Invisible characters in cells are shown, not acted on."""
+def print_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    whole: Sequence[str] = (),
+) -> None:
+    """A table; ``right`` names the columns of numbers, ``whole`` those that are never broken (ids are to be copied).
+
+    Invisible characters in cells are shown, not acted on.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
-        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+        table.add_column(
+            header, justify="right" if header in right else "left", overflow="fold", no_wrap=header in whole
+        )
     for row in rows:
         table.add_row(*(Text("–" if cell is None else escape_untrusted(str(cell))) for cell in row))
     console().print(table)

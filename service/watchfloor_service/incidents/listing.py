@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Row, and_, case, func, or_, select
+from sqlalchemy import Connection, Row, and_, case, exists, func, or_, select
 
 from watchfloor_core.alert import Severity
 from watchfloor_core.clock import to_iso
@@ -89,12 +89,22 @@ def list_incidents(
 def list_queue(connection: Connection, tenant: str, limit: int = 50) -> tuple[list[IncidentSummary], int]:
     """What waits for a person, the likeliest attacks first, and how many wait in all.
 
-    Escalated incidents come before queued ones, each by the agent's probability; one without (an L0 shadow, say) comes
-    after those that have one, the latest first.
+    What a person has judged at its present revision waits no more, even where it stays open. Escalated incidents come
+    before queued ones, each by the agent's probability; one without (an L0 shadow, say) comes after those that have
+    one, the latest first.
     """
-    table = schema.incident
+    table, said = schema.incident, schema.human_verdict
+    is_judged = exists(
+        select(1).where(
+            said.c.tenant == table.c.tenant,
+            said.c.incident_id == table.c.id,
+            said.c.revision >= table.c.revision,
+            said.c.verdict != Verdict.UNDETERMINED.value,
+        )
+    )
     waits = (
         table.c.tenant == tenant,
+        ~is_judged,
         table.c.status.in_([IncidentStatus.ESCALATED.value, IncidentStatus.QUEUED.value]),
     )
     rows = connection.execute(

@@ -45,7 +45,13 @@ class Retried:
 
 
 def retry_letter(
-    store: Store, tenant: str, registry: Registry, letter: DeadLetter, *, connector: str | None = None
+    store: Store,
+    tenant: str,
+    registry: Registry,
+    letter: DeadLetter,
+    *,
+    max_record_bytes: int,
+    connector: str | None = None,
 ) -> Retried:
     """Read a dead letter's bytes again, in a transaction of its own; a second retry of a settled one changes nothing.
 
@@ -57,7 +63,7 @@ def retry_letter(
     started_us = now_us()
     with store.read() as connection:
         raw = dead_letter_bytes(connection, tenant, letter.id)
-    outcome = _read(reader, raw)
+    outcome = _read(reader, raw, max_record_bytes)
     with store.write() as connection:
         result = write_retry(
             connection, tenant, letter, outcome, connector=reader.name, connector_version=reader.version
@@ -84,8 +90,8 @@ def retry_letter(
     return Retried(letter.id, RetryOutcome.IGNORED, f"connector {reader.name} finds no alert in it")
 
 
-def _read(connector: Connector, raw: bytes) -> Alert | RecordError | None:
+def _read(connector: Connector, raw: bytes, max_record_bytes: int) -> Alert | RecordError | None:
     try:
-        return parse_record(connector, read_record(raw))
+        return parse_record(connector, read_record(raw, max_record_bytes=max_record_bytes))
     except RecordError as error:
         return error

@@ -56,11 +56,14 @@ class Inputs:
     sha256: str
     """Of all readable bytes, in the order given."""
 
-    @property
-    def tenant(self) -> str:
-        """The tenant of a run that is given none: these bytes, and no others, have it."""
+    def tenant(self, reading: bytes = b"") -> str:
+        """The tenant of a run that is given none: these bytes, read in this way, and no others have it.
+
+        `reading` stands for the connector or mapping that was asked for; none: the one that recognises them.
+        """
+        digest = hashlib.sha256(self.sha256.encode() + reading).hexdigest() if reading else self.sha256
         stem = re.sub(r"[^a-z0-9_.-]+", "-", self.files[0].stem.lower())[:STEM_CHARACTERS]
-        return f"run-{stem}-{self.sha256[:8]}"
+        return f"run-{stem}-{digest[:8]}"
 
 
 def examine(paths: Sequence[Path]) -> Inputs:

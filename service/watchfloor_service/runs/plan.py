@@ -83,8 +83,15 @@ def plan_run(settings: Settings, request: RunRequest) -> Plan:
             unreadable.append(UnreadableFile(file.path, str(error)))
     if not planned:
         raise ConfigurationError("\n".join(f"{one.path}: {one.reason}" for one in unreadable))
-    tenant = request.tenant or inputs.tenant
+    tenant = request.tenant or inputs.tenant(_reading(request))
     return Plan(tenant, tuple(planned), tuple(unreadable), inputs.repeated, assets)
+
+
+def _reading(request: RunRequest) -> bytes:
+    """What else than the files' bytes the result of a run depends on: another mapping is another run."""
+    if request.mapping is not None:
+        return request.mapping.read_bytes()
+    return (request.connector or "").encode()
 
 
 def _choice(settings: Settings, request: RunRequest) -> ConnectorChoice:
