@@ -78,7 +78,13 @@ def _print_head(out: Console, found: IncidentDetail) -> None:
 def _print_reasons(out: Console, found: IncidentDetail) -> None:
     _head(out, "Why")
     if not found.reasons:
-        out.print("Triage has not answered, or its answer is sealed until a person has given theirs.")
+        if found.incident.triaged_revision:
+            out.print("The agent's answer is sealed until a person has given theirs (L0).")
+        else:
+            out.print(
+                "Not decided yet: at once when something stands out, else when its session or its day is over, "
+                "while `watchfloor up` runs."
+            )
         return
     for reason in found.reasons[:STRONGEST]:
         mark = " (rests on attacker-written text)" if reason.rests_on_external else ""
