@@ -485,6 +485,8 @@ def test_a_person_merges_two_incidents_and_splits_them_again(store: Store) -> No
         assert {held.title for held in load_case(connection, TENANT, new).features.detectors.values()} == {
             "odd service"
         }
+        in_hand = connection.execute(select(schema.human_verdict.c.incident_id, schema.human_verdict.c.principal)).all()
+        assert [tuple(row) for row in in_hand] == [(new, "local:ann")]
         kinds = connection.execute(
             select(schema.ledger_entry.c.kind).where(schema.ledger_entry.c.kind.in_(["merge", "split"]))
         ).scalars()

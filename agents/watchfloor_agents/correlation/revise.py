@@ -17,7 +17,7 @@ from watchfloor_agents.triage.features import Features
 from watchfloor_core import identity
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConflictError, NotFoundError
-from watchfloor_core.incident import IncidentKind, IncidentStatus
+from watchfloor_core.incident import IncidentKind, IncidentStatus, Verdict
 from watchfloor_core.ledger import Decision, record_decisions
 from watchfloor_core.ledger.canonical import JsonValue
 from watchfloor_core.store import schema
@@ -90,7 +90,7 @@ def split(
 ) -> str:
     """Take the observations of some shapes out into an incident of their own; returns its id.
 
-    The new incident takes no further alerts by itself. Raises NotFoundError, and ConflictError where none or all of
+    The new incident takes no further alerts by itself, and waits for a person whatever triage says. Raises NotFoundError, and ConflictError where none or all of
     the observations would move, or the incident is merged already or still gathers routine alerts.
     """
     _lock(connection, tenant)
@@ -123,6 +123,7 @@ def split(
         .where(table.c.tenant == tenant, table.c.incident_id == incident_id, table.c.shape_id.in_(wanted))
         .values(incident_id=new_id, revision=1)
     )
+    _take_in_hand(connection, tenant, new_id, principal, reason)
     _count_entities(connection, tenant, (incident_id, new_id))
     _hand_over(connection, tenant, {incident_id: revision, new_id: 1})
     body: dict[str, JsonValue] = {
@@ -224,6 +225,23 @@ def _split_row(old: _Incident, new_id: str, moving: Sequence[_Observed], feature
         "updated_us": now_us(),
         **_span(moving),
     }
+
+
+def _take_in_hand(connection: Connection, tenant: str, incident_id: str, principal: str, reason: str) -> None:
+    """What a person split off is in that person's hands, as a reopened incident is: no agent closes it."""
+    connection.execute(
+        insert(schema.human_verdict).values(
+            tenant=tenant,
+            incident_id=incident_id,
+            revision=1,
+            verdict=Verdict.UNDETERMINED.value,
+            principal=principal,
+            comment=reason,
+            decided_us=now_us(),
+            saw_agent_answer=False,
+            update_id=f"split:{incident_id}",
+        )
+    )
 
 
 def _count_entities(connection: Connection, tenant: str, incident_ids: Collection[str]) -> None:
