@@ -90,7 +90,9 @@ def split(
 ) -> str:
     """Take the observations of some shapes out into an incident of their own; returns its id.
 
-    The new incident takes no further alerts by itself, and waits for a person whatever triage says. Raises NotFoundError, and ConflictError where none or all of
+    The new incident takes no further alerts by itself, and waits for a person whatever triage says.
+
+    Raises NotFoundError, and ConflictError where none or all of
     the observations would move, or the incident is merged already or still gathers routine alerts.
     """
     _lock(connection, tenant)
