@@ -446,6 +446,23 @@ def test_every_join_is_in_the_ledger_and_in_the_trace(reference_store: Store, re
     assert entries >= len(places) - len(reference.incidents)
 
 
+def test_a_baseline_of_another_version_is_learned_anew(store: Store) -> None:
+    send(store, quiet_days(2), "all")
+    run_out(Sequencer(store, settings()))
+    with store.write() as connection:
+        table = schema.baseline
+        row = connection.execute(select(table.c.data).where(table.c.kind == "tenant")).scalar_one()
+        connection.execute(table.update().where(table.c.kind == "tenant").values(data={**row, "version": "0"}))
+    send(store, [alert(3 * DAY, "heartbeat", "web01"), alert(4 * DAY, "heartbeat", "web01")], "more", 1_000)
+    run_out(Sequencer(store, settings()))
+    with store.read() as connection:
+        data = connection.execute(select(table.c.data).where(table.c.kind == "tenant")).scalar_one()
+        pairs = connection.execute(select(func.count()).select_from(table).where(table.c.kind == "pair")).scalar_one()
+    # Only what event time had not reached before is in it: the last half hour's heartbeats of three hosts.
+    assert data["start_hour"] == (START + 2 * DAY) // HOUR - 1
+    assert pairs == 3
+
+
 def test_another_tenant_sees_nothing_of_it(store: Store, stream: list[Alert]) -> None:
     send(store, stream, "all")
     close(store)

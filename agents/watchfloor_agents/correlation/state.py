@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -12,12 +13,15 @@ from watchfloor_agents.correlation.fold import CONTEXT_S, Fold, FoldSettings
 from watchfloor_agents.correlation.observation import Group, OpenIncident
 from watchfloor_agents.correlation.sessions import Sessions
 from watchfloor_agents.correlation.shapes import ShapeBook
+from watchfloor_agents.triage.baseline import VERSION as BASELINE_VERSION
 from watchfloor_agents.triage.baseline import Activity, Baseline
 from watchfloor_agents.triage.features import Features
 from watchfloor_core.identity import digest16
 from watchfloor_core.incident import IncidentKind
 from watchfloor_core.ports import Json
 from watchfloor_core.store import schema
+
+logger = logging.getLogger(__name__)
 
 _Rows = list[dict[str, Any]]
 """Rows for an executemany; the columns are of several types."""
@@ -110,6 +114,14 @@ def _load_recent(connection: Connection, fold: Fold, tick: int, shapes: ShapeBoo
 def _load_baseline(connection: Connection, tenant: str) -> Baseline:
     baseline = Baseline()
     table = schema.baseline
+    written_by = connection.execute(
+        select(table.c.data).where(table.c.tenant == tenant, table.c.kind == "tenant")
+    ).scalar_one_or_none()
+    if written_by is not None and written_by.get("version") != BASELINE_VERSION:
+        # Read by other rules it would mean something else. Learning anew is honest: certainty starts low again.
+        logger.warning("tenant %s: the learned normal is of another version and is learned anew", tenant)
+        connection.execute(delete(table).where(table.c.tenant == tenant))
+        return baseline
     for kind, data in connection.execute(select(table.c.kind, table.c.data).where(table.c.tenant == tenant)):
         first, second = bytes.fromhex(data["key"][0]), bytes.fromhex(data["key"][1])
         match kind:
@@ -163,7 +175,7 @@ def _baseline_data(baseline: Baseline, kind: str, first: bytes, second: bytes) -
     data: dict[str, Json] = {"key": [first.hex(), second.hex()]}
     match kind:
         case "tenant":
-            data["start_hour"] = baseline.start_hour
+            data["start_hour"], data["version"] = baseline.start_hour, BASELINE_VERSION
         case "asset":
             data["first_hour"] = baseline.assets[first]
         case "pair":
