@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Final, assert_never
 
 from watchfloor_core.errors import ConfigurationError, UnavailableError
+from watchfloor_core.telemetry.logs import configure_logging
 from watchfloor_service.invocation import current_settings
 from watchfloor_service.supervision.heartbeat import BEAT_EVERY_S, Heartbeat
 from watchfloor_service.supervision.part import PartName
@@ -38,7 +38,7 @@ def main() -> None:
     heartbeat = Heartbeat(arguments.heartbeat)
     try:
         settings = current_settings()
-        _log_to_stderr(settings.log_level)
+        configure_logging(settings, f"watchfloor-{arguments.part}")
         run_part(PartName(arguments.part), settings, heartbeat)
     except ConfigurationError as error:
         heartbeat.failed(str(error))
@@ -116,12 +116,6 @@ def _serve(settings: Settings) -> None:
             timeout_graceful_shutdown=GRACE_S,
         )
     ).run()
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
 
 
 if __name__ == "__main__":

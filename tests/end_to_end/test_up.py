@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import signal
 import socket
@@ -177,3 +178,10 @@ def test_help_imports_no_framework() -> None:
         "assert not slow, slow"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_every_line_that_a_part_logs_is_one_json_object(place: Place) -> None:
+    """Text from alerts may be logged: it must forge no line and repaint no terminal."""
+    stop_and_look(place, place.up(), signal.SIGTERM)
+    lines = [line for part in ("worker", "api") for line in (place.data_dir / "logs" / f"{part}.log").open()]
+    assert {json.loads(line)["service"] for line in lines} == {"watchfloor-worker", "watchfloor-api"}

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from sqlalchemy import select, union
-
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.retention import RetentionPolicy, apply_retention
-from watchfloor_core.store.schema import incident, source
+from watchfloor_core.store.sources import list_tenants
 from watchfloor_workflows.outbox import forget_delivered
 
 logger = logging.getLogger(__name__)
@@ -28,8 +26,8 @@ def keep_house(store: Store, settings: Settings) -> None:
         span_days=settings.retention_span_days,
     )
     with store.read() as connection:
-        tenants = connection.execute(union(select(source.c.tenant), select(incident.c.tenant))).scalars().all()
-    for tenant in sorted(tenants):
+        tenants = list_tenants(connection)
+    for tenant in tenants:
         done = apply_retention(store, tenant, policy)
         logger.info("retention for tenant %s: %s", tenant, done)
     forgotten = forget_delivered(store, before_us=now_us() - DELIVERED_KEPT_US)

@@ -6,11 +6,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from sqlalchemy import select
 
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.retention import RetentionPolicy, apply_retention
-from watchfloor_core.store.schema import source
+from watchfloor_core.store.sources import list_tenants
 from watchfloor_service.commands.outcome import answering, console, print_json, print_table
 from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
 from watchfloor_service.retention_preview import preview_retention
@@ -61,7 +60,7 @@ def policy_of(settings: Settings) -> RetentionPolicy:
 
 def _tenants(place: Place) -> list[str]:
     with place.store.read() as connection:
-        return list(connection.execute(select(source.c.tenant).distinct().order_by(source.c.tenant)).scalars())
+        return list_tenants(connection)
 
 
 def _described(policy: RetentionPolicy) -> str:
