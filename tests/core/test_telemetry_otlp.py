@@ -222,3 +222,13 @@ def test_decisions_that_a_collector_misses_are_counted(store: Store) -> None:
             record_decisions(connection, TENANT, decisions(700))
         telemetry.shutdown(0.3)
     assert telemetry.dropped == 700
+
+
+def test_spans_left_when_time_runs_out_are_counted_once(sqlite_store: Store) -> None:
+    """With no time at all to shut down, whatever the flusher had got to."""
+    with nothing_listening() as endpoint:
+        telemetry = configure_telemetry(Settings(otlp_endpoint=endpoint), sqlite_store, "watchfloor-worker")
+        with sqlite_store.write() as connection:
+            record_decisions(connection, TENANT, decisions(700))
+        telemetry.shutdown(0)
+    assert telemetry.dropped == 700

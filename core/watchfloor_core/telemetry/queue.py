@@ -28,6 +28,8 @@ class BoundedSpanProcessor(BatchSpanProcessor):
     def __init__(self, exporter: SpanExporter, *, queue_spans: int = QUEUE_SPANS, delay_ms: float = DELAY_MS) -> None:
         self._lock: Final = threading.Lock()
         self._waiting = 0
+        self._in_flight = 0
+        self._is_given_up = False
         self._dropped = 0
         self._capacity: Final = queue_spans
         super().__init__(
@@ -39,7 +41,7 @@ class BoundedSpanProcessor(BatchSpanProcessor):
 
     @property
     def dropped(self) -> int:
-        """Spans that were refused by a full queue or that the exporter could not deliver."""
+        """Spans that a full queue refused, that could not be delivered, or that were left when shutting down."""
         return self._dropped
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -63,6 +65,17 @@ class BoundedSpanProcessor(BatchSpanProcessor):
             # Ends the exporter's waiting between retries: what is left fails at once and is counted.
             self.span_exporter.shutdown()
             flusher.join(timeout_s)
+        if flusher.is_alive():
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Count what is left now: the process ends, and what the flusher may still do nobody will know."""
+        with self._lock:
+            left = self._waiting + self._in_flight
+            self._waiting = self._in_flight = 0
+            self._is_given_up = True
+        if left:
+            self.drop(left, "they were left at the end")
 
     def drop(self, spans: int, reason: str) -> None:
         """Count spans as dropped; the log tells of the first and then of each doubling, not of every one."""
@@ -73,7 +86,17 @@ class BoundedSpanProcessor(BatchSpanProcessor):
 
     def _taken(self, spans: int) -> None:
         with self._lock:
-            self._waiting -= spans
+            if not self._is_given_up:
+                self._waiting -= spans
+                self._in_flight += spans
+
+    def _settled(self, spans: int, *, delivered: bool) -> None:
+        with self._lock:
+            if self._is_given_up:
+                return  # counted already
+            self._in_flight -= spans
+        if not delivered:
+            self.drop(spans, "they could not be delivered")
 
 
 class _Counted(SpanExporter):
@@ -90,8 +113,7 @@ class _Counted(SpanExporter):
         try:
             result = self._inner.export(spans)
         finally:
-            if result is not SpanExportResult.SUCCESS:
-                self._processor.drop(len(spans), "they could not be delivered")
+            self._processor._settled(len(spans), delivered=result is SpanExportResult.SUCCESS)
         return result
 
     def shutdown(self) -> None:
