@@ -16,7 +16,7 @@ from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.migrate import alembic_config, current_revision, migrate
 from watchfloor_core.store.migrations import HEAD
-from watchfloor_core.store.schema import metadata
+from watchfloor_core.store.tables import metadata
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -14,6 +14,9 @@ watchfloor.advance watchfloor.assess watchfloor.closure watchfloor.correlate wat
 watchfloor.escalation watchfloor.human_verdict watchfloor.ingest_batch watchfloor.merge watchfloor.queue
 watchfloor.relay watchfloor.reopen watchfloor.request watchfloor.retention watchfloor.ruling
 watchfloor.shadow_reveal watchfloor.shadow_seal watchfloor.split watchfloor.verdict
+watchfloor.proposal watchfloor.approval_request watchfloor.approval_vote watchfloor.approval_outcome watchfloor.grant
+watchfloor.execution watchfloor.receipt watchfloor.lease watchfloor.kill_switch watchfloor.freeze watchfloor.policy
+watchfloor.principal watchfloor.approver_key watchfloor.refusal
 """
 
 ATTRIBUTES = """
@@ -33,6 +36,9 @@ watchfloor.ledger.chain watchfloor.ledger.seq watchfloor.observations watchfloor
 watchfloor.principal watchfloor.probability watchfloor.reason.codes watchfloor.records watchfloor.ruling
 watchfloor.ruling.codes watchfloor.source.id watchfloor.tenant watchfloor.tick watchfloor.ticks
 watchfloor.verdict watchfloor.waiting watchfloor.workflow.id watchfloor.workflow.run_id
+watchfloor.proposal.id watchfloor.proposal.digest watchfloor.proposer watchfloor.tool.name
+watchfloor.approval.decision watchfloor.approval.channel watchfloor.grant.id watchfloor.outcome
+watchfloor.kill.scope watchfloor.kill.epoch watchfloor.refusal.code
 """
 
 

@@ -8,8 +8,8 @@ import json
 import pytest
 from sqlalchemy import select, text
 
+from watchfloor_core.canonical import canonical
 from watchfloor_core.incident import IncidentStatus, Verdict
-from watchfloor_core.ledger.canonical import canonical
 from watchfloor_core.store.schema import human_verdict, ledger_entry, shadow_answer
 from watchfloor_workflows import search_attributes
 from watchfloor_workflows.messages import DecideIncidentInput, WaitingFor, WorkflowState

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from watchfloor_core.canonical import JsonValue
 from watchfloor_core.incident import Assessment, Reason, Verdict
-from watchfloor_core.ledger.canonical import JsonValue
 
 
 @dataclass(frozen=True, slots=True)

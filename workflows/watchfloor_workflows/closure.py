@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
+from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConflictError
 from watchfloor_core.incident import IncidentStatus
-from watchfloor_core.ledger.canonical import JsonValue
 from watchfloor_core.ledger.record import Decision
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_guardrails.permit import ClosurePermit

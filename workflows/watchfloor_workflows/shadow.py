@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
-from watchfloor_core.ledger.canonical import JsonValue, canonical
+from watchfloor_core.canonical import JsonValue, canonical
 from watchfloor_core.ledger.record import Decision
 from watchfloor_core.store.schema import ledger_entry, shadow_answer
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName

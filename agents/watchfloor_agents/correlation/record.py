@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from watchfloor_agents.correlation.fold import Changes
 from watchfloor_agents.correlation.observation import Observation
+from watchfloor_core.canonical import JsonValue
 from watchfloor_core.ledger import Decision
-from watchfloor_core.ledger.canonical import JsonValue
 from watchfloor_core.store import schema
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 

@@ -15,11 +15,11 @@ from sqlalchemy import Case, ColumnElement, Connection, Row, case, func, insert,
 from watchfloor_agents.correlation.record import move_entities
 from watchfloor_agents.triage.features import Features
 from watchfloor_core import identity
+from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConflictError, NotFoundError
 from watchfloor_core.incident import IncidentKind, IncidentStatus, Verdict
 from watchfloor_core.ledger import Decision, record_decisions
-from watchfloor_core.ledger.canonical import JsonValue
 from watchfloor_core.store import schema
 from watchfloor_core.telemetry.names import SpanName
 

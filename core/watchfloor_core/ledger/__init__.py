@@ -1,6 +1,6 @@
 """The tamper-evident record of every decision: a hash chain per incident, exported and verified offline."""
 
-from watchfloor_core.ledger.canonical import JsonValue, canonical
+from watchfloor_core.canonical import JsonValue, canonical
 from watchfloor_core.ledger.entry import GENESIS, Kind, entry_hash, new_id, trace_id
 from watchfloor_core.ledger.export import LedgerExport, export_ledger
 from watchfloor_core.ledger.fault import Fault, FaultKind, VerifyReport

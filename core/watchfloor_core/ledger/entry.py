@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
+from watchfloor_core.canonical import JsonValue, canonical, parse_canonical
 from watchfloor_core.identity import digest16
-from watchfloor_core.ledger.canonical import JsonValue, canonical, parse_canonical
 
 VERSION: Final = 1
 GENESIS: Final = "0" * 64
@@ -43,6 +43,20 @@ Kind: TypeAlias = Literal[
     "merge",
     "split",
     "dedup_undo",
+    "proposal",
+    "approval_request",
+    "approval_vote",
+    "approval_outcome",
+    "grant",
+    "execution",
+    "receipt",
+    "lease",
+    "kill_switch",
+    "freeze",
+    "policy",
+    "principal",
+    "approver_key",
+    "refusal",
 ]
 """What was decided. A verifier takes any name of the form `_KIND`, so that an older one reads a newer ledger."""
 
@@ -72,7 +86,7 @@ class Entry:
 
     tenant: str
     chain: str
-    """An incident's id, or ``ingest``."""
+    """An incident's id, ``ingest``, or ``control`` for switches, policies, principals and their keys."""
     seq: int
     """1 for the first entry of the chain, without gaps."""
     id: str

@@ -20,8 +20,8 @@ from typing import IO, Final, TypeAlias
 
 from sqlalchemy import Connection, Row, collate, select
 
+from watchfloor_core.canonical import canonical
 from watchfloor_core.errors import ConfigurationError, NotFoundError
-from watchfloor_core.ledger.canonical import canonical
 from watchfloor_core.ledger.heads import Head
 from watchfloor_core.ledger.merkle import root_of
 from watchfloor_core.store.schema import ledger_entry, ledger_head

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from watchfloor_core.ledger.canonical import canonical
+from watchfloor_core.canonical import canonical
 from watchfloor_core.ledger.heads import Head
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 
 from sqlalchemy import Connection, insert
 
-from watchfloor_core.ledger.canonical import JsonValue
+from watchfloor_core.canonical import JsonValue
 from watchfloor_core.ledger.entry import Entry, Kind, entry_hash, is_chain, is_id, new_id, trace_id
 from watchfloor_core.ledger.heads import Head, lock_heads, write_heads
 from watchfloor_core.store.schema import ledger_entry
@@ -23,7 +23,7 @@ class Decision:
     """What was decided, before it has its place in a chain. Raises ValueError for a malformed chain, kind or id."""
 
     chain: str
-    """The incident's id, or ``ingest``."""
+    """The incident's id, ``ingest`` or ``control``."""
     kind: Kind
     body: Mapping[str, JsonValue]
     """What an auditor needs: inputs by id or digest, the outcome, the reasons. Numbers beyond 2^53 go as strings."""
@@ -43,7 +43,7 @@ class Decision:
         if self.kind not in _KINDS:
             raise ValueError(f"kind is {self.kind!r}, expected one of {', '.join(sorted(_KINDS))}")
         if not is_chain(self.chain):
-            raise ValueError(f"chain is {self.chain!r}, expected an incident id or 'ingest'")
+            raise ValueError(f"chain is {self.chain!r}, expected an incident id, 'ingest' or 'control'")
         for name, id_ in (("id", self.id), ("parent_id", self.parent_id)):
             if id_ is not None and not is_id(id_):
                 raise ValueError(f"{name} is {id_!r}, expected 16 hex digits, not all zero")

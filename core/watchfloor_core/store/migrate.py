@@ -11,7 +11,7 @@ from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.store.address import shown
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.migrations import HEAD
-from watchfloor_core.store.schema import metadata
+from watchfloor_core.store.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config

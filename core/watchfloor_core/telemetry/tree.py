@@ -11,8 +11,8 @@ from typing import Final
 import orjson
 from sqlalchemy import Connection, and_, select
 
+from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import to_iso
-from watchfloor_core.ledger.canonical import JsonValue
 from watchfloor_core.ledger.entry import trace_id
 from watchfloor_core.store.schema import ledger_entry
 from watchfloor_core.store.schema import span as span_table

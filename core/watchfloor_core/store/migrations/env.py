@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
-from watchfloor_core.store.schema import metadata
+from watchfloor_core.store.tables import metadata
 
 connection: Connection = context.config.attributes["connection"]
 context.configure(

@@ -13,7 +13,7 @@ import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from watchfloor_core.ledger.canonical import JsonValue, canonical, parse_canonical
+from watchfloor_core.canonical import JsonValue, canonical, parse_canonical
 
 _INTEGERS = st.integers(min_value=-(2**53) + 1, max_value=2**53 - 1)
 _FLOATS = st.floats(allow_nan=False, allow_infinity=False)

@@ -1,0 +1,1 @@
+"""Keys of this installation, each in a file that only its owner can read."""

@@ -1,0 +1,12 @@
+"""Every table, whichever module describes it: what migrations compare a database with."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from watchfloor_core.store import schema, schema_authority
+
+MODULES: Final = (schema, schema_authority)
+"""Importing them is what puts their tables into the metadata."""
+
+metadata: Final = schema.metadata
