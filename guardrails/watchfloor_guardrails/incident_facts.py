@@ -1,0 +1,42 @@
+"""What of an incident a proposal rests on, and when a change of it is material.
+
+A late alert of the same kind makes a new revision and changes nothing about what was proposed; a person's verdict, a
+closure or a target that is no longer part of the incident does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from watchfloor_core.alert import Severity
+from watchfloor_core.incident import Verdict
+from watchfloor_guardrails.closing_rule import severity_rank
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFacts:
+    """An incident at one revision, as far as it bears on a proposal."""
+
+    revision: int
+    is_open: bool
+    verdict: Verdict | None
+    severity: Severity
+    asset_tier: int | None
+    alert_family: str
+    has_target: bool
+    """The proposal's target stands in it, or a person named the target."""
+
+
+def material_change(before: IncidentFacts, now: IncidentFacts) -> str | None:
+    """Why a proposal made on ``before`` no longer holds, in words for a person; None where it does."""
+    if not now.is_open:
+        return "the incident is no longer open"
+    if now.verdict is not before.verdict:
+        return f"the verdict was {before.verdict or 'none'} and is {now.verdict or 'none'}"
+    if before.has_target and not now.has_target:
+        return "the target is no longer part of the incident"
+    if now.asset_tier != before.asset_tier:
+        return f"the most critical asset was of tier {before.asset_tier} and is of tier {now.asset_tier}"
+    if severity_rank(now.severity) < severity_rank(before.severity):
+        return f"the severity fell from {before.severity.name.lower()} to {now.severity.name.lower()}"
+    return None
