@@ -51,6 +51,8 @@ action_proposal = Table(
     # Present on a decoy: what a careful person says to it. A decoy is never granted.
     Column("reason", Text),
     # Why it ended as it did.
+    Column("decision_id", String(16)),
+    # The latest ledger entry about it: the parent of the next.
     Column("created_us", BigInteger, nullable=False),
     Column("deadline_us", BigInteger),
     Column("updated_us", BigInteger, nullable=False),

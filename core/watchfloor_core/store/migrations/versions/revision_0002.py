@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("undo_of", sa.String(length=24), nullable=True),
         sa.Column("decoy_answer", sa.String(length=8), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("decision_id", sa.String(length=16), nullable=True),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.Column("deadline_us", sa.BigInteger(), nullable=True),
         sa.Column("updated_us", sa.BigInteger(), nullable=False),
