@@ -20,8 +20,11 @@ _VERDICTS: Final = tuple(verdict.value for verdict in Verdict)
 
 
 class PrincipalKind(StrEnum):
+    """What stands behind a credential; `watchfloor_guardrails.roles` says what each kind may hold."""
+
     PERSON = "person"
     SERVICE = "service"
+    AGENT = "agent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,13 +43,14 @@ def operator_token(store: Store, data_dir: Path, tenant: str) -> str:
             token = load_token(connection, token_id(text) or "")
             if token is not None and token.tenant != tenant:
                 continue
-            if verify_token(connection, text) is not None:
-                return text
+            live = verify_token(connection, text)
+        if live is not None and live.scopes == frozenset(Scope):
+            return text
         if token is not None and token.revoked_us is not None:
             raise ConfigurationError(
                 f"the operator's token in {str(path)!r} was revoked; delete the file to have a new one made"
             )
-        # Expired, or of a store that is no more.
+        # Expired, of a store that is no more, or made before there were all of today's scopes.
         path.unlink(missing_ok=True)
         return _make(store, path, tenant)
     raise ConfigurationError(f"{str(data_dir / FILE)!r} holds a token of another tenant; delete the file")

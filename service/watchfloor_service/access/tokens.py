@@ -13,7 +13,6 @@ import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -21,6 +20,11 @@ from sqlalchemy import Connection, Row, insert, select, update
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.errors import ConfigurationError, NotFoundError, Problem
 from watchfloor_core.store.schema import api_token
+
+# Both are guardrails' words; whoever handles tokens finds them here.
+from watchfloor_guardrails.decision import PrincipalKind as PrincipalKind
+from watchfloor_guardrails.roles import Scope as Scope
+from watchfloor_guardrails.roles import holdable
 
 PREFIX: Final = "wf"
 ID_BYTES: Final = 8
@@ -36,24 +40,8 @@ TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 LOCAL: Final = "local:"
 """Principals that begin so are users of this machine; only the operator token carries one."""
 
-
-class Scope(StrEnum):
-    """What a token may be used for."""
-
-    ALERTS_WRITE = "alerts:write"
-    INCIDENTS_READ = "incidents:read"
-    INCIDENTS_DECIDE = "incidents:decide"
-    """Decide, reopen, merge and split; a person's token only."""
-    DEADLETTERS_READ = "deadletters:read"
-    HEALTH_READ = "health:read"
-
-
 _SCOPES: Final = frozenset(scope.value for scope in Scope)
-
-
-class PrincipalKind(StrEnum):
-    PERSON = "person"
-    SERVICE = "service"
+_KINDS: Final = frozenset(kind.value for kind in PrincipalKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +126,9 @@ def _problems(
         found.append(f"principal {principal!r} is not a name; expected letters, digits and . _ @ : + - (64 at most)")
     if not scopes:
         found.append(f"a token without a scope allows nothing; give one or more of {', '.join(Scope)}")
-    if kind is PrincipalKind.SERVICE and Scope.INCIDENTS_DECIDE in scopes:
-        found.append(f"only a person decides: scope {Scope.INCIDENTS_DECIDE.value!r} needs kind 'person'")
+    beyond = sorted(frozenset(scopes) - holdable(kind))
+    if beyond:
+        found.append(f"only a person decides: kind {kind.value!r} can never hold scope {', '.join(beyond)}")
     if not 1 <= days <= MAX_DAYS:
         found.append(f"a token lives for 1 to {MAX_DAYS} days, not {days}")
     return found
@@ -194,13 +183,18 @@ def list_tokens(connection: Connection, tenant: str) -> list[Token]:
 # SQLAlchemy's rows are untyped; the column types of the schema hold.
 def _token(row: Row[tuple[object, ...]]) -> Token:
     values = row._mapping
+    is_known = values["kind"] in _KINDS
+    # A kind that this version does not know is taken for the least trusted one, and may do nothing.
+    kind = PrincipalKind(values["kind"]) if is_known else PrincipalKind.AGENT
+    # Neither does a scope that this version does not know allow anything, nor one that such a principal cannot hold:
+    # the row is no authority.
+    named = frozenset(Scope(name) for name in values["scopes"] if name in _SCOPES)
     return Token(
         id=values["id"],
         tenant=values["tenant"],
         principal=values["principal"],
-        kind=PrincipalKind(values["kind"]),
-        # A scope that this version does not know allows nothing.
-        scopes=frozenset(Scope(name) for name in values["scopes"] if name in _SCOPES),
+        kind=kind,
+        scopes=named & holdable(kind) if is_known else frozenset(),
         created_us=values["created_us"],
         expires_us=values["expires_us"],
         revoked_us=values["revoked_us"],

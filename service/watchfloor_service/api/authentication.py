@@ -9,7 +9,10 @@ from typing import Final
 from fastapi import Request
 
 from watchfloor_core.store.engine import Store
-from watchfloor_service.access.tokens import PrincipalKind, Scope, Token, verify_token
+from watchfloor_guardrails.decision import PrincipalKind
+from watchfloor_guardrails.roles import Scope, holdable, roles_within
+from watchfloor_service.access.caller import Caller, Via
+from watchfloor_service.access.tokens import Token, verify_token
 from watchfloor_service.api.problems import ProblemError, ProblemKind, retry_after
 from watchfloor_service.api.throttle import FailureThrottle
 
@@ -20,14 +23,14 @@ CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="watchfloor"'}
 
 
 class Authenticator:
-    """Turns a request's ``Authorization`` header into the token behind it."""
+    """Turns a request's ``Authorization`` header into the caller behind it."""
 
     def __init__(self, store: Store, throttle: FailureThrottle) -> None:
         self._store = store
         self._throttle = throttle
 
-    def authenticate(self, header: str | None, client: str) -> Token:
-        """The caller's token. Raises a 401 problem, or 429 where this client failed too often."""
+    def authenticate(self, header: str | None, client: str) -> Caller:
+        """The caller. Raises a 401 problem, or 429 where this client failed too often."""
         scheme, _, text = (header or "").partition(" ")
         credential = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         self.admit(client, credential)
@@ -43,7 +46,7 @@ class Authenticator:
                 headers=CHALLENGE,
             )
         self._throttle.succeeded(credential)
-        return token
+        return _caller(token)
 
     def admit(self, client: str, credential: bytes) -> None:
         """Raise a 429 problem where this client failed too often lately."""
@@ -66,20 +69,26 @@ class Authenticator:
 
 @dataclass(frozen=True, slots=True)
 class Requires:
-    """A route's dependency: the caller's live token, with this scope."""
+    """A route's dependency: the caller, who holds this scope."""
 
     scope: Scope
     is_for_people: bool = False
-    """True where a service may not, whatever its scopes."""
+    """True where neither a service nor an agent may, whatever its scopes."""
 
-    def __call__(self, request: Request) -> Token:
+    def __call__(self, request: Request) -> Caller:
         authenticator: Authenticator = request.app.state.parts.authenticator
-        token = authenticator.authenticate(request.headers.get("authorization"), client_of(request))
-        if self.scope not in token.scopes:
+        caller = authenticator.authenticate(request.headers.get("authorization"), client_of(request))
+        if self.scope not in caller.scopes:
             raise ProblemError(ProblemKind.FORBIDDEN, f"this needs a token with scope {self.scope.value!r}")
-        if self.is_for_people and token.kind is not PrincipalKind.PERSON:
+        # Asked again of the kind: a scope alone never makes a program a person.
+        if caller.kind is not PrincipalKind.PERSON and (self.is_for_people or self.scope not in holdable(caller.kind)):
             raise ProblemError(ProblemKind.FORBIDDEN, "only a person decides: this needs a token of kind 'person'")
-        return token
+        return caller
+
+
+def _caller(token: Token) -> Caller:
+    roles = roles_within(token.scopes) if token.kind is PrincipalKind.PERSON else frozenset()
+    return Caller(token.tenant, token.principal, token.kind, token.scopes, roles, Via.TOKEN, token.id)
 
 
 def client_of(request: Request) -> str:

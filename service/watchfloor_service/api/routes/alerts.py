@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from watchfloor_connectors.framing import Format
-from watchfloor_service.access.tokens import Scope, Token
+from watchfloor_guardrails.roles import Scope
+from watchfloor_service.access.caller import Caller
 from watchfloor_service.api.authentication import Requires
 from watchfloor_service.api.bodies import check_encoding
 from watchfloor_service.api.delivery import MEDIA_TYPES, Delivery, Receipt
@@ -38,7 +39,7 @@ def layout_of(content_type: str | None) -> Format:
 
 @router.post("/v1/alerts")
 async def post_alerts(
-    caller: Annotated[Token, Depends(Requires(Scope.ALERTS_WRITE))],
+    caller: Annotated[Caller, Depends(Requires(Scope.ALERTS_WRITE))],
     request: Request,
     connector: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from watchfloor_core.clock import to_iso
 from watchfloor_core.store.deadletters import DeadLetter, count_dead_letters, list_dead_letters
-from watchfloor_service.access.tokens import Scope, Token
+from watchfloor_guardrails.roles import Scope
+from watchfloor_service.access.caller import Caller
 from watchfloor_service.api.authentication import Requires
 from watchfloor_service.api.http_json import json_answer
 from watchfloor_service.api.parts import parts_of
@@ -60,7 +61,7 @@ class DeadLetterPage:
 
 @router.get("/v1/deadletters")
 def list_(
-    caller: Annotated[Token, Depends(Requires(Scope.DEADLETTERS_READ))],
+    caller: Annotated[Caller, Depends(Requires(Scope.DEADLETTERS_READ))],
     request: Request,
     connector: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]+$")] = None,
     state: Annotated[Literal["open", "resolved", "all"], Query()] = "open",

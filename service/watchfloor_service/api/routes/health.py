@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
-from watchfloor_service.access.tokens import Scope, Token
+from watchfloor_guardrails.roles import Scope
+from watchfloor_service.access.caller import Caller
 from watchfloor_service.api.authentication import Requires
 from watchfloor_service.api.parts import ApiParts, parts_of
 
@@ -21,7 +22,7 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz")
-async def readyz(_caller: Annotated[Token, Depends(Requires(Scope.HEALTH_READ))], request: Request) -> dict[str, str]:
+async def readyz(_caller: Annotated[Caller, Depends(Requires(Scope.HEALTH_READ))], request: Request) -> dict[str, str]:
     """200 where alerts can be taken in; Temporal is reported, for without it only decisions have to wait.
 
     That the caller's token could be looked up is the proof that the store answers; where it does not, the answer has

@@ -12,7 +12,8 @@ from pydantic import Field
 from watchfloor_agents.correlation import revise
 from watchfloor_core.identity import digest16
 from watchfloor_core.incident import Verdict
-from watchfloor_service.access.tokens import Scope, Token
+from watchfloor_guardrails.roles import Scope
+from watchfloor_service.access.caller import Caller
 from watchfloor_service.api.authentication import Requires
 from watchfloor_service.api.http_json import JsonBody, StrictModel, json_answer
 from watchfloor_service.api.parts import parts_of
@@ -30,8 +31,8 @@ from watchfloor_workflows.messages import DecideIncidentInput, IncidentStanding,
 
 router = APIRouter(prefix="/v1/incidents")
 
-Reader: TypeAlias = Annotated[Token, Depends(Requires(Scope.INCIDENTS_READ))]
-Decider: TypeAlias = Annotated[Token, Depends(Requires(Scope.INCIDENTS_DECIDE, is_for_people=True))]
+Reader: TypeAlias = Annotated[Caller, Depends(Requires(Scope.INCIDENTS_READ))]
+Decider: TypeAlias = Annotated[Caller, Depends(Requires(Scope.INCIDENTS_DECIDE, is_for_people=True))]
 IdempotencyKey: TypeAlias = Annotated[str | None, Header(min_length=1, max_length=255)]
 Comment: TypeAlias = Annotated[str, Field(min_length=1, max_length=4000)]
 
@@ -141,7 +142,7 @@ async def decide(
     request: Request,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """A person's verdict. Who decides is the token's principal; 409 with the reason where it is refused."""
+    """A person's verdict. Who decides is the caller's principal; 409 with the reason where it is refused."""
     decision = DecideIncidentInput(
         principal=caller.principal,
         principal_kind=caller.kind.value,
@@ -211,7 +212,7 @@ def split(
     return json_answer(RevisedView(fresh))
 
 
-def _update_id(caller: Token, incident_id: str, key: str | None) -> str:
+def _update_id(caller: Caller, incident_id: str, key: str | None) -> str:
     """Names the decision in Temporal: the caller's own key, so that sending it again changes nothing.
 
     The principal is part of it: a key that someone else used must not return their decision.
