@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from watchfloor_core.store import schema, schema_authority
+from watchfloor_core.store import schema, schema_authority, schema_identity
 
-MODULES: Final = (schema, schema_authority)
+MODULES: Final = (schema, schema_authority, schema_identity)
 """Importing them is what puts their tables into the metadata."""
 
 metadata: Final = schema.metadata
