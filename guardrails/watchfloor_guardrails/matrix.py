@@ -27,13 +27,14 @@ from pydantic import JsonValue
 from watchfloor_core.alert import Severity
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.incident import AutonomyLevel, Function
+from watchfloor_guardrails.catalogue import CATALOGUE
 from watchfloor_guardrails.closing_rule import ClosingRule
 from watchfloor_guardrails.selector import NameMatch
 
 CLOSE_INCIDENT: Final = "close incident"
 """Action class of closing an incident."""
 
-ACTION_CLASSES: Final = (CLOSE_INCIDENT,)
+ACTION_CLASSES: Final = (CLOSE_INCIDENT, *CATALOGUE)
 """Every action class that a row may name: a misspelt one would never match, and so silently not restrict."""
 
 UNKNOWN_TIER: Final = 2

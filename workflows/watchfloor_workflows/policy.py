@@ -11,7 +11,11 @@ from typing import Final, TypeAlias
 
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.settings import Settings
+from watchfloor_guardrails.action_context import PolicyInForce
 from watchfloor_guardrails.autonomy import DEFAULT_MATRIX_FILE, AutonomyMatrix, load_matrix
+from watchfloor_guardrails.bundle import policy_digest
+from watchfloor_guardrails.cedar import NO_POLICIES, CedarPolicies
+from watchfloor_guardrails.limits import DEFAULT_LIMITS, LimitTable
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +31,34 @@ class Policy:
     """None where it cannot be read: then nothing may be done without a person."""
     problem: str | None = None
     """Why it cannot be read."""
+    limits: LimitTable = DEFAULT_LIMITS
+    cedar: CedarPolicies = NO_POLICIES
+    version: int | None = None
+    """None where it is not signed: a lone ``autonomy.yaml``, or the policy that ships."""
+    author: str | None = None
+    """Who signed it; they approve nothing that is ruled by it."""
+
+    @property
+    def is_signed(self) -> bool:
+        return self.version is not None
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 (64 hex digits) over everything the policy says; None where it cannot be read."""
+        return None if self.matrix is None else policy_digest(self.matrix, self.limits, self.cedar)
+
+    def in_force(self, tenant: str, action_class: str) -> PolicyInForce | None:
+        """As the ruling on an action of this class wants it; None where the policy cannot be read."""
+        if self.matrix is None:
+            return None
+        return PolicyInForce(
+            matrix=self.matrix,
+            limits=self.limits.limits_for(tenant, action_class),
+            cedar=self.cedar,
+            digest=policy_digest(self.matrix, self.limits, self.cedar),
+            is_signed=self.is_signed,
+            author=self.author,
+        )
 
 
 _Stamp: TypeAlias = tuple[Path, int, int, int]
