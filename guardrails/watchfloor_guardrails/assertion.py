@@ -18,7 +18,7 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from webauthn import verify_authentication_response
-from webauthn.helpers import bytes_to_base64url
+from webauthn.helpers import bytes_to_base64url, parse_client_data_json
 from webauthn.helpers.exceptions import WebAuthnException
 
 from watchfloor_core.canonical import JsonValue
@@ -63,14 +63,14 @@ class RelyingParty:
     """``https://host[:port]``; with ``http://`` for localhost only."""
 
 
-def message_of(statement: bytes) -> bytes:
+def message_of(statement: bytes, payload_type: str = STATEMENT_TYPE) -> bytes:
     """What an Ed25519 key signs."""
-    return pre_authentication_encoding(STATEMENT_TYPE, statement)
+    return pre_authentication_encoding(payload_type, statement)
 
 
-def challenge_of(statement: bytes) -> bytes:
+def challenge_of(statement: bytes, payload_type: str = STATEMENT_TYPE) -> bytes:
     """What a passkey is challenged with, 32 bytes."""
-    return hashlib.sha256(message_of(statement)).digest()
+    return hashlib.sha256(message_of(statement, payload_type)).digest()
 
 
 def verify_assertion(
@@ -79,6 +79,8 @@ def verify_assertion(
     key: ApproverKey,
     at_us: int,
     party: RelyingParty | None = None,
+    *,
+    payload_type: str = STATEMENT_TYPE,
 ) -> None:
     """Return where ``key`` signed ``statement``. Raises `RefusedError` with the reason where it did not.
 
@@ -88,49 +90,57 @@ def verify_assertion(
         raise RefusedError(f"key {key.key_id!r} was not in force then; sign with another, or register a new one")
     match key.kind:
         case KeyKind.ED25519:
-            _verify_ed25519(statement, assertion, key)
+            _verify_ed25519(message_of(statement, payload_type), assertion, key)
         case KeyKind.WEBAUTHN:
-            _verify_webauthn(statement, assertion, key, party)
+            _verify_webauthn(challenge_of(statement, payload_type), assertion, key, party)
 
 
-def _verify_ed25519(statement: bytes, assertion: Mapping[str, JsonValue], key: ApproverKey) -> None:
+def _verify_ed25519(message: bytes, assertion: Mapping[str, JsonValue], key: ApproverKey) -> None:
     signature = _bytes(assertion, "signature")
     try:
-        Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature, message_of(statement))
+        Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature, message)
     except (InvalidSignature, ValueError) as error:
         raise RefusedError(
-            f"the signature is not one of key {key.key_id!r} over this proposal; look again and sign what is shown"
+            f"the signature is not one of key {key.key_id!r} over this statement; look again and sign what is shown"
         ) from error
 
 
 def _verify_webauthn(
-    statement: bytes, assertion: Mapping[str, JsonValue], key: ApproverKey, party: RelyingParty | None
+    challenge: bytes, assertion: Mapping[str, JsonValue], key: ApproverKey, party: RelyingParty | None
 ) -> None:
     if party is None or key.credential_id is None:
         raise RefusedError("passkeys cannot be used here: no public address is set; sign with the command line's key")
     credential_id = bytes_to_base64url(key.credential_id)
+    client_data = _bytes(assertion, "client_data")
     credential: dict[str, object] = {
         "id": credential_id,
         "rawId": credential_id,
         "type": "public-key",
         "response": {
             "authenticatorData": bytes_to_base64url(_bytes(assertion, "authenticator_data")),
-            "clientDataJSON": bytes_to_base64url(_bytes(assertion, "client_data")),
+            "clientDataJSON": bytes_to_base64url(client_data),
             "signature": bytes_to_base64url(_bytes(assertion, "signature")),
         },
     }
     try:
         verify_authentication_response(
             credential=credential,
-            expected_challenge=challenge_of(statement),
+            expected_challenge=challenge,
             expected_rp_id=party.rp_id,
             expected_origin=list(party.origins),
             credential_public_key=key.public_key,
             credential_current_sign_count=0,
             require_user_verification=True,
         )
-    except (WebAuthnException, ValueError) as error:
-        raise RefusedError(f"the passkey's answer does not hold: {error}") from error
+        is_framed = bool(parse_client_data_json(client_data).cross_origin)
+    except WebAuthnException as error:
+        raise RefusedError(f"the passkey's answer does not hold: {error!s:.200}") from error
+    except Exception as error:
+        # Whatever parsing foreign bytes trips over is a no.
+        raise RefusedError(f"the passkey's answer cannot be read ({type(error).__name__})") from error
+    if is_framed:
+        # A page of someone else showed ours inside of it: what the person saw is theirs to choose.
+        raise RefusedError("the passkey was asked from inside another site's page; open the console itself")
 
 
 def _bytes(assertion: Mapping[str, JsonValue], name: str) -> bytes:
