@@ -304,5 +304,21 @@ ledger_checkpoint = Table(
     Column("at_us", BigInteger, nullable=False),
     Column("root", String(64), nullable=False),
     Column("envelope", Text, nullable=False),
+    # DSSE, see watchfloor_core.ledger.checkpoint.
+    Column("public_key", String(64), nullable=False),
+    # Of the key that signed it, raw, as hex.
     PrimaryKeyConstraint("tenant", "number"),
+)
+
+ledger_checkpoint_chain = Table(
+    "ledger_checkpoint_chain",
+    metadata,
+    # How far each chain had come at the checkpoints that found it longer than the one before: which entries a
+    # checkpoint added. Nothing here is signed or needs to be; the entries themselves give what is.
+    Column("tenant", TENANT, nullable=False),
+    Column("chain", String(48), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    PrimaryKeyConstraint("tenant", "chain", "seq"),
+    Index("ix_ledger_checkpoint_chain_number", "tenant", "number"),
 )

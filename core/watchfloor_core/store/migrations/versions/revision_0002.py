@@ -206,8 +206,18 @@ def upgrade() -> None:
         sa.Column("at_us", sa.BigInteger(), nullable=False),
         sa.Column("root", sa.String(length=64), nullable=False),
         sa.Column("envelope", sa.Text(), nullable=False),
+        sa.Column("public_key", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "number", name=op.f("pk_ledger_checkpoint")),
     )
+    op.create_table(
+        "ledger_checkpoint_chain",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("chain", sa.String(length=48), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "chain", "seq", name=op.f("pk_ledger_checkpoint_chain")),
+    )
+    op.create_index("ix_ledger_checkpoint_chain_number", "ledger_checkpoint_chain", ["tenant", "number"], unique=False)
     op.create_table(
         "policy_version",
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
