@@ -136,6 +136,18 @@ approver_key = Table(
     Index("ix_approver_key_principal", "principal"),
 )
 
+webauthn_challenge = Table(
+    "webauthn_challenge",
+    metadata,
+    # What a browser is asked to sign when a person adds a passkey: once, and within minutes.
+    Column("id", String(32), primary_key=True),
+    Column("principal", PRINCIPAL, nullable=False),
+    Column("challenge", LargeBinary, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("used_us", BigInteger),
+    Index("ix_webauthn_challenge_principal", "principal"),
+)
+
 action_grant = Table(
     "action_grant",
     metadata,

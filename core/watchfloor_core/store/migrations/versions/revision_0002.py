@@ -238,6 +238,16 @@ def upgrade() -> None:
         sa.Column("at_us", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "incident_id", "fact", name=op.f("pk_run_fact")),
     )
+    op.create_table(
+        "webauthn_challenge",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("principal", sa.String(length=128), nullable=False),
+        sa.Column("challenge", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_us", sa.BigInteger(), nullable=False),
+        sa.Column("used_us", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webauthn_challenge")),
+    )
+    op.create_index("ix_webauthn_challenge_principal", "webauthn_challenge", ["principal"], unique=False)
     op.execute(
         "INSERT INTO kill_switch (scope, epoch, is_engaged, changed_by, reason, changed_us) "
         "VALUES ('all', 0, false, 'watchfloor', 'made with the schema', 0)"
