@@ -129,7 +129,8 @@ def _date(value: object) -> date:
 
 _Level: TypeAlias = Annotated[AutonomyLevel, PlainValidator(parse_level)]
 _SeverityName: TypeAlias = Annotated[Severity, PlainValidator(_severity)]
-_Tenants: TypeAlias = Annotated[NameMatch, PlainValidator(_tenants)]
+Tenants: TypeAlias = Annotated[NameMatch, PlainValidator(_tenants)]
+"""A name, or a prefix where it is written as one."""
 _Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -150,7 +151,7 @@ class RowEntry(Entry):
     action_class: Annotated[str, PlainValidator(_action_class)] | None = None
     alert_family: Annotated[NameMatch, PlainValidator(_families)] | None = None
     asset_tier: int | None = Field(default=None, ge=0, le=3)
-    tenant: _Tenants | None = None
+    tenant: Tenants | None = None
     level: _Level
     reason: str = Field(default="", max_length=1000)
     limits: _LimitsEntry | None = None
@@ -193,7 +194,7 @@ class _DetectorEntry(Entry):
 
 
 class _MatchEntry(Entry):
-    tenant: _Tenants | None = None
+    tenant: Tenants | None = None
     detector: _DetectorEntry | None = None
     asset: _EntityEntry | None = None
     entity: _EntityEntry | None = None
