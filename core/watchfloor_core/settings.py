@@ -6,8 +6,11 @@ Environment variables are the field's name in upper case behind ``WATCHFLOOR_``;
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -26,7 +29,20 @@ def _names(value: object) -> object:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+def _origin(address: str) -> str:
+    """``https://host[:port]`` in the form in which browsers name an origin; ``http`` for localhost only."""
+    parts = urlsplit(address)
+    host, port = parts.hostname or "", parts.port  # raises ValueError for a port that is none
+    is_plain = parts.path in ("", "/") and not parts.query and not parts.fragment and "@" not in parts.netloc
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and host == "localhost")
+    if not (is_plain and is_safe and re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", host)):
+        raise ValueError("expected https://host or https://host:port, or http://localhost:port, and nothing behind it")
+    is_usual = port is None or port == {"https": 443, "http": 80}[parts.scheme]
+    return f"{parts.scheme}://{host}" if is_usual else f"{parts.scheme}://{host}:{port}"
+
+
 DirectoryPath = Annotated[Path, AfterValidator(_expanded)]
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class Settings(BaseSettings):
@@ -55,15 +71,45 @@ class Settings(BaseSettings):
     temporal_port: int = Field(default=7233, ge=0, le=65535)
     """Port of the embedded server on 127.0.0.1; 0 takes a free one."""
     task_queue: str = "watchfloor"
+    executor_queue: str = "watchfloor-executor"
+    """Where the process with the targets' credentials takes its orders; also the audience of grants."""
+    payload_keys: str | None = None
+    """Where the keys are that payloads in Temporal are encrypted with: ``file:/path``, ``env:NAME`` or
+    ``vault:<mount>/<path>#<field>``; none: ``keys/payload.json`` in the data directory, made at the first start."""
+
+    # Secret store (HashiCorp Vault, key-value engine version 2)
+    vault_address: str | None = None
+    """``https://host:8200``."""
+    vault_token: SecretStr | None = None
+    vault_token_file: Path | None = None
+    """Read for each request: agents renew it."""
+    vault_namespace: str | None = None
+    vault_ca: Path | None = None
+    """PEM file of the authority that signed Vault's certificate."""
 
     # API
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8470, ge=0, le=65535)
+    public_url: Origin | None = None
+    """Where people's browsers find the console and the API, ``https://host[:port]``: passkeys are made for it. None:
+    ``http://localhost:<port>`` where the API listens on this machine alone."""
     max_request_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     max_record_bytes: int = Field(default=1024 * 1024, ge=256)
     """A longer record goes to the dead letters."""
     max_pending_alerts: int = Field(default=1_000_000, ge=1)
     """So many alerts may wait for correlation before the API answers 429."""
+
+    # Single sign-on (OpenID Connect)
+    oidc_issuer: str | None = None
+    """The identity provider, exactly as it names itself; none: people sign in with passwords alone."""
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_redirect_url: str | None = None
+    """Where the provider sends people back: this API's ``/v1/oidc/callback`` as a browser reaches it."""
+    oidc_role_claim: str = "groups"
+    """The claim of the ID token that lists a person's groups."""
+    oidc_role_mapping: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """``group=role`` or ``group=tenant/role``, separated by commas; who is in none of the groups needs an account."""
 
     # Ingest
     batch_records: int = Field(default=5_000, ge=1, le=100_000)
@@ -105,8 +151,22 @@ class Settings(BaseSettings):
     retention_span_days: int = Field(default=90, ge=0)
 
     @property
+    def passkey_origin(self) -> str | None:
+        """The origin that passkeys are made for; None where no browser could use one."""
+        if self.public_url is not None:
+            return self.public_url
+        is_local = self.api_host in ("127.0.0.1", "::1", "localhost") and self.api_port != 0
+        return f"http://localhost:{self.api_port}" if is_local else None
+
+    @property
     def store_url(self) -> str:
         """The SQLAlchemy URL in use."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir / 'watchfloor.db'}"
+
+
+def environment_secret(name: str) -> SecretStr | None:
+    """The variable that a reference ``env:NAME`` means; None where it is not set or empty."""
+    value = os.environ.get(name)
+    return SecretStr(value) if value else None

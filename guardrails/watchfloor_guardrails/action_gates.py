@@ -13,6 +13,7 @@ from typing import assert_never
 from watchfloor_core.incident import AutonomyLevel
 from watchfloor_guardrails.action_context import ActionContext, PolicyInForce, Spending
 from watchfloor_guardrails.autonomy import Cap, CapName
+from watchfloor_guardrails.blast import MILLION
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.engine import engine_ceiling
 from watchfloor_guardrails.gates import RuleHit, RulingDecision
@@ -55,7 +56,9 @@ def asks(proposal: ActionProposal, context: ActionContext) -> Iterator[RuleHit]:
     tainted = ", ".join(proposal.tainted)
     taint = f"{tainted}: an attacker could have written that, and nobody has vouched for it" if tainted else None
     yield _gate("untrusted_argument", taint, _ASK, "target and arguments are vouched for")
-    yield _gate("sequence", _sequence(context), _ASK, "untrusted input, sensitive data and an outward effect not together")
+    yield _gate(
+        "sequence", _sequence(context), _ASK, "untrusted input, sensitive data and an outward effect not together"
+    )
 
 
 def level_gate(proposal: ActionProposal, level: AutonomyLevel, limits: ActionLimits) -> RuleHit:
@@ -171,8 +174,10 @@ def _budget(proposal: ActionProposal, spending: Spending | None, limits: ActionL
     contained = spending.contained_assets + proposal.blast.assets + proposal.blast.users
     if contained > limits.max_contained_assets:
         return f"{contained:,} of ours would be contained; at most {limits.max_contained_assets:,}"
-    if contained * 1_000_000 > limits.max_contained_share_ppm * max(1, spending.inventory_size) and contained > 1:
-        return f"{contained:,} of {spending.inventory_size:,} would be contained; at most {limits.max_contained_share_ppm / 10_000:g} %"
+    # One is always let through: a share of a small inventory would forbid even that.
+    if contained > 1 and contained * MILLION > limits.max_contained_share_ppm * max(1, spending.inventory_size):
+        share = f"{limits.max_contained_share_ppm / 10_000:g} %"
+        return f"{contained:,} of {spending.inventory_size:,} of ours would be contained; at most {share}"
     return None
 
 

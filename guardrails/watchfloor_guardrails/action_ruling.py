@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from watchfloor_core.incident import AutonomyLevel, Function
 from watchfloor_guardrails.action_context import ActionContext, PolicyInForce
@@ -18,11 +17,9 @@ from watchfloor_guardrails.approval import ApprovalRequirement, excluded_people
 from watchfloor_guardrails.autonomy import Cap, CapName, EffectiveLevel, effective_level
 from watchfloor_guardrails.cedar import CedarEffect, CedarHit, CedarRequest
 from watchfloor_guardrails.gates import RuleHit, RulingDecision, strictest
+from watchfloor_guardrails.limits import APPROVER_ROLES
 from watchfloor_guardrails.matrix import Task
 from watchfloor_guardrails.proposal import ActionProposal
-
-APPROVER_ROLES: Final = ("responder", "lead")
-"""Whoever holds one of these in the tenant may decide on an action; operator policy may ask for fewer roles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +33,7 @@ class ActionRuling:
     hits: tuple[RuleHit, ...]
     """Every rule that took part, in the order of evaluation; the decision is the strictest of their outcomes."""
     requirement: ApprovalRequirement | None
-    """Present where the decision is to ask."""
+    """Who must agree where the decision is to ask; who may object where a veto window is open; else None."""
     veto_s: int | None
     """Where it is allowed: so long a person may still say no before it happens; None where it happens at once."""
     policy_digest: str | None
@@ -61,20 +58,24 @@ def rule_action(proposal: ActionProposal, context: ActionContext) -> ActionRulin
     row = policy.matrix.row_for(task_of(proposal, context))
     effective = effective_level(row, caps_on(proposal, context, policy))
     is_stated_undo = context.undoes is not None
-    operators = policy.cedar.evaluate(_request(proposal, context, policy, effective.level))
+    operators = policy.cedar.evaluate(_request(proposal, context, effective.level))
     hits = (*_hits(proposal, context, policy, effective.level), *(_hit(one) for one in operators))
     roles = _roles(operators)
     if not roles:
-        hits = (*hits, RuleHit("roles", RulingDecision.DENY, "the operator's policies ask for roles that exclude each other"))
+        hits = (
+            *hits,
+            RuleHit("roles", RulingDecision.DENY, "the operator's policies ask for roles that exclude each other"),
+        )
     decision = strictest(hits)
-    is_asked = decision is RulingDecision.ASK
+    veto_s = _veto(policy, effective.level, decision, is_stated_undo=is_stated_undo)
+    takes_people = decision is RulingDecision.ASK or veto_s is not None
     return ActionRuling(
         digest=_digest(proposal),
         decision=decision,
         effective=effective,
         hits=hits,
-        requirement=_requirement(proposal, context, policy, operators, roles) if is_asked else None,
-        veto_s=_veto(policy, effective.level, decision, is_stated_undo=is_stated_undo),
+        requirement=_requirement(proposal, context, policy, operators, roles) if takes_people else None,
+        veto_s=veto_s,
         policy_digest=policy.digest,
         is_stated_undo=is_stated_undo,
     )
@@ -145,17 +146,13 @@ def _requirement(
     )
 
 
-def _veto(
-    policy: PolicyInForce, level: AutonomyLevel, decision: RulingDecision, *, is_stated_undo: bool
-) -> int | None:
+def _veto(policy: PolicyInForce, level: AutonomyLevel, decision: RulingDecision, *, is_stated_undo: bool) -> int | None:
     if decision is not RulingDecision.ALLOW or is_stated_undo or level < AutonomyLevel.L4:
         return None
     return policy.limits.veto_window_s
 
 
-def _request(
-    proposal: ActionProposal, context: ActionContext, policy: PolicyInForce, level: AutonomyLevel
-) -> CedarRequest:
+def _request(proposal: ActionProposal, context: ActionContext, level: AutonomyLevel) -> CedarRequest:
     facts = context.facts_at_proposal
     return CedarRequest(
         proposer=proposal.proposer.name,

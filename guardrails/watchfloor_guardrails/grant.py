@@ -2,12 +2,13 @@
 
 ::
 
-    payload = canonical JSON of {v, id, tenant, proposal, digest, audience, kill_epoch, authority, issued_us, expires_us}
+    payload = canonical JSON of {v, id, tenant, proposal, digest, audience, kill_epoch, authority, people,
+                                 issued_us, expires_us}
     envelope = DSSE (Ed25519) of type application/vnd.watchfloor.grant+json
 
-The chain is closed by types: a grant is sealed from an `Authority`, which only `authorise` makes, from a ruling and, where
-that asks, from people's signatures; an effect takes an `EffectPermit`, which only `permit_effect` makes, from a grant that
-was opened and an authority that was found again at the moment of execution.
+The chain is closed by types: a grant is sealed from an `Authority`, which only `authorise` makes, from a ruling and,
+where that asks, from people's signatures; an effect takes an `EffectPermit`, which only `permit_effect` makes, from a
+grant that was opened and an authority that was found again at the moment of execution.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ def authorise(
 def _without_people(
     ruling: ActionRuling, approval: ApprovalRecord | None, veto_ends_us: int | None, now_us: int
 ) -> Authority:
-    objections = [] if approval is None else [one.vote.principal for one in approval.votes if _objects(one.vote.decision)]
+    votes = () if approval is None else approval.votes
+    objections = [one.vote.principal for one in votes if one.vote.decision is VoteDecision.DENY]
     if objections:
         raise RefusedError(f"denied by {', '.join(map(repr, objections))}")
     if ruling.is_stated_undo:
@@ -127,10 +129,6 @@ def _without_people(
     if ruling.veto_s is not None and (veto_ends_us is None or now_us < veto_ends_us):
         raise RefusedError("people may still object; wait for the end of the veto window")
     return Authority(AuthorityKind.LEVEL, ruling.digest, (), _MINT)
-
-
-def _objects(decision: str) -> bool:
-    return decision != "approve"
 
 
 def seal_grant(
@@ -224,7 +222,7 @@ def open_grant(envelope: str, issuers: dict[str, Ed25519PublicKey], *, audience:
 
 
 def permit_effect(grant: Grant, authority: Authority, proposal: ActionProposal) -> EffectPermit:
-    """The permit to act, for a grant that was opened and consumed and an authority found again. Raises `RefusedError`."""
+    """The permit to act, for a grant that was opened and an authority that was found again. Raises `RefusedError`."""
     digest = proposal.digest
     if grant.digest != digest or authority.digest != digest or grant.tenant != proposal.tenant:
         raise RefusedError("grant, authority and proposal are not about the same action")

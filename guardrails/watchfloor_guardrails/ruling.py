@@ -1,6 +1,7 @@
-"""The one decision point: may this incident be closed without a person?
+"""The one decision point: may this be done without a person?
 
-`rule` is pure and total: it reads no clock, no store and no setting, and answers every proposal.
+`rule` is pure and total: it reads no clock, no store and no setting, and answers every proposal. What it says of
+actions on the outside world stands in `watchfloor_guardrails.action_ruling`; of closing an incident, here:
 
 ==  =====================================================================================================
 L0  deny; a person does it, the agent's answer (which the ruling does not hold) is sealed; queue
@@ -20,11 +21,13 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Final, assert_never, overload
 
 from watchfloor_core.alert import Severity
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.incident import AutonomyLevel, ClosedBy, Verdict
+from watchfloor_guardrails.action_context import ActionContext
+from watchfloor_guardrails.action_ruling import ActionRuling, rule_action
 from watchfloor_guardrails.autonomy import AutonomyMatrix, Cap, CapName, EffectiveLevel
 from watchfloor_guardrails.caps import level_in_force
 from watchfloor_guardrails.closing_rule import severity_rank
@@ -40,6 +43,7 @@ from watchfloor_guardrails.gates import (
 )
 from watchfloor_guardrails.matrix import Envelope, envelope_at
 from watchfloor_guardrails.permit import _AUTHORITY, ClosurePermit
+from watchfloor_guardrails.proposal import ActionProposal
 
 __all__ = [
     "ClosurePermit",
@@ -113,8 +117,22 @@ class Ruling:
         return self.level is AutonomyLevel.L0
 
 
-def rule(proposal: ClosureProposal, context: RulingContext) -> Ruling:
-    """Rule on closing an incident. Never raises; whatever is unreadable, stale or out of range is a deny."""
+@overload
+def rule(proposal: ClosureProposal, context: RulingContext) -> Ruling: ...
+@overload
+def rule(proposal: ActionProposal, context: ActionContext) -> ActionRuling: ...
+def rule(proposal: ClosureProposal | ActionProposal, context: RulingContext | ActionContext) -> Ruling | ActionRuling:
+    """Rule on a proposal. Never raises; whatever is unreadable, stale or out of range is a deny."""
+    if isinstance(proposal, ActionProposal):
+        if not isinstance(context, ActionContext):
+            raise TypeError(f"an action is ruled on in an ActionContext, not in a {type(context).__name__}")
+        return rule_action(proposal, context)
+    if not isinstance(context, RulingContext):
+        raise TypeError(f"a closure is ruled on in a RulingContext, not in a {type(context).__name__}")
+    return _rule_closure(proposal, context)
+
+
+def _rule_closure(proposal: ClosureProposal, context: RulingContext) -> Ruling:
     matrix = context.matrix
     if matrix is None:
         return _ruling_without_policy(proposal)

@@ -29,6 +29,8 @@ class RunActionInput:
     tenant: str
     proposal_id: str
     executor_queue: str
+    lease_ends_us: int | None = None
+    """Set where a long-lived lease starts its history anew: only its end is left to be done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class TemporalDesk:
                 rpc_timeout=_ANSWER_TIMEOUT,
             )
         except (WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, RPCError) as error:
-            _raise_meaning(error, incident_id)
+            raise_meaning(error, f"incident {incident_id!r}")
         return changed.standing
 
     async def reopen(self, tenant: str, incident_id: str, order: ReopenIncidentInput) -> IncidentStanding:
@@ -85,7 +85,7 @@ class TemporalDesk:
                 rpc_timeout=_ANSWER_TIMEOUT,
             )
         except (WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, RPCError) as error:
-            _raise_meaning(error, incident_id)
+            raise_meaning(error, f"incident {incident_id!r}")
         return changed.standing
 
     async def state(self, tenant: str, incident_id: str) -> WorkflowState:
@@ -96,7 +96,7 @@ class TemporalDesk:
         try:
             return await handle.query(IncidentWorkflow.state, rpc_timeout=_ANSWER_TIMEOUT)
         except (WorkflowQueryFailedError, RPCError) as error:
-            _raise_meaning(error, incident_id)
+            raise_meaning(error, f"incident {incident_id!r}")
 
     async def is_reachable(self) -> bool:
         """True where Temporal answers now."""
@@ -116,15 +116,17 @@ class TemporalDesk:
         )
 
 
-def _raise_meaning(error: Exception, incident_id: str) -> NoReturn:
+def raise_meaning(error: Exception, subject: str, *, again: str = "") -> NoReturn:
+    """Raise what a failed update or query means to whoever asked."""
     if isinstance(error, WorkflowUpdateFailedError):
         cause = error.cause
         if isinstance(cause, ApplicationError) and cause.type in _ERRORS:
             raise _ERRORS[cause.type](cause.message) from error
-        raise UnavailableError(f"the decision on {incident_id!r} was not recorded: {cause}; send it again") from error
+        raise UnavailableError(f"the decision on {subject} was not recorded: {cause}; send it again") from error
     if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
-        raise NotFoundError(f"no incident {incident_id!r} is under way in this tenant") from error
+        hint = f"; {again}" if again else ""
+        raise NotFoundError(f"no decision on {subject} is under way in this tenant{hint}") from error
     raise UnavailableError(
-        f"no worker answered for {incident_id!r}: {error}; start one with `watchfloor up`, "
+        f"no worker answered for {subject}: {error}; start one with `watchfloor up`, "
         "then send the request again with the same update_id"
     ) from error

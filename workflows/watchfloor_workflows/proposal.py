@@ -38,7 +38,7 @@ def level_before_asking(held: StoredIncident, engine: str, policy: Policy) -> Au
 
     What an answer adds can lower a level, but not below L2.
     """
-    case = _case(held)
+    case = case_of(held)
     proposal = _unanswered(held, case, engine)
     return rule(proposal, _context(held, policy, None)).level
 
@@ -46,7 +46,7 @@ def level_before_asking(held: StoredIncident, engine: str, policy: Policy) -> Au
 def _proposal(
     connection: Connection, held: StoredIncident, assessment: Assessment | None, matrix: AutonomyMatrix | None
 ) -> ClosureProposal:
-    case = _case(held)
+    case = case_of(held)
     bare = _unanswered(held, case, NO_ENGINE)
     is_autonomous = matrix is not None and matrix.row_for(bare.task).level >= AutonomyLevel.L3
     return ClosureProposal(
@@ -70,7 +70,7 @@ def _proposal(
     )
 
 
-def _case(held: StoredIncident) -> TriageCase:
+def case_of(held: StoredIncident) -> TriageCase:
     """The case without lessons: task and rules look at neither them nor anything else that costs a query."""
     return TriageCase(
         tenant=held.tenant,

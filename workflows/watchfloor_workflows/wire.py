@@ -31,7 +31,41 @@ NEEDS_OWN_ACTIVITY: Final = "NeedsOwnActivity"
 FINAL_ERRORS: Final = ("NotFoundError", "RefusedError", "LedgerError")
 """Error types that no retry mends: class names, as Temporal's failures carry them."""
 
+FINAL_FOR_ACTIONS: Final = (*FINAL_ERRORS, "RecordError", "ConfigurationError")
+"""Those of actions and approvals: a proposal that cannot be read again is put before people, not tried for ever."""
+
 
 def incident_workflow_id(tenant: str, incident_id: str) -> str:
     """The one workflow of an incident."""
     return f"incident:{tenant}:{incident_id}"
+
+
+ACTION_WORKFLOW: Final = "watchfloor.action"
+APPROVAL_WORKFLOW: Final = "watchfloor.approval"
+
+VOTE: Final = "vote"
+"""Update."""
+VOID: Final = "void"
+"""Signal."""
+APPROVAL_STATE: Final = "approval_state"
+"""Query."""
+
+OBSERVE_TARGET: Final = "observe_target"
+EXECUTE_ACTION: Final = "execute_action"
+"""These two run in the executor's process and nowhere else."""
+SEAL_PROPOSAL: Final = "seal_proposal"
+RECORD_VOTE: Final = "record_vote"
+END_PROPOSAL: Final = "end_proposal"
+ISSUE_GRANT: Final = "issue_grant"
+END_LEASE: Final = "end_lease"
+ANNOUNCE: Final = "announce"
+
+
+def action_workflow_id(tenant: str, proposal_id: str) -> str:
+    """The one workflow of a proposal."""
+    return f"action:{tenant}:{proposal_id}"
+
+
+def approval_workflow_id(tenant: str, proposal_id: str) -> str:
+    """The one workflow that waits for people about a proposal: parallel approvals cannot cross."""
+    return f"approval:{tenant}:{proposal_id}"

@@ -149,6 +149,7 @@ def upgrade() -> None:
         sa.Column("action_class", sa.String(length=64), nullable=False),
         sa.Column("tool", sa.String(length=64), nullable=False),
         sa.Column("executor", sa.String(length=128), nullable=False),
+        sa.Column("authority", sa.String(length=16), nullable=False),
         sa.Column("kill_scopes", sa.JSON(), nullable=False),
         sa.Column("state_before", sa.JSON(), nullable=False),
         sa.Column("phase", sa.String(length=8), nullable=False),

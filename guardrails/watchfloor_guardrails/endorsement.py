@@ -1,0 +1,33 @@
+"""Who may vouch for a value that an attacker could have written, so that an action on it needs no extra person.
+
+A label is lowered by these and nothing else. That a value is in the inventory vouches for its form, and not for acting
+on it: whoever fails a login chooses which of our accounts is named, and must not be able to have it disabled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
+
+from watchfloor_core.alert import Integrity
+from watchfloor_guardrails.action import Labelled
+from watchfloor_guardrails.decision import Principal, PrincipalKind
+
+CORROBORATION: Final = "corroboration"
+MIN_PRODUCTS: Final = 2
+"""So many independent sensors must name the same value in fields of their own."""
+
+
+def endorse_by_corroboration(value: Labelled, sensor_products: Collection[str]) -> Labelled:
+    """Lowered where enough products name the value in fields that they wrote themselves (not copied from outside)."""
+    if value.is_tainted and len(set(sensor_products)) >= MIN_PRODUCTS:
+        return replace(value, endorsed_by=CORROBORATION)
+    return value
+
+
+def named_by(value: str | int | bool, principal: Principal) -> Labelled:
+    """A value that someone authenticated typed. Only a person's counts as theirs."""
+    if principal.kind is PrincipalKind.PERSON:
+        return Labelled(value, Integrity.HUMAN, f"person:{principal.name}")
+    return Labelled(value, Integrity.EXTERNAL)

@@ -1,0 +1,120 @@
+"""Hands proposals from the store's outbox to Temporal: starts their workflows, and tells them what no longer holds.
+
+A row is marked after Temporal has taken it, so one that is delivered when the relay dies is delivered again; a workflow
+that runs already, and an approval that has ended, take no harm from the second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import select, update
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from watchfloor_core.clock import now_us
+from watchfloor_core.errors import UnavailableError
+from watchfloor_core.settings import Settings
+from watchfloor_core.store.engine import Store
+from watchfloor_core.store.schema_authority import action_outbox
+from watchfloor_workflows import search_attributes, wire
+from watchfloor_workflows.action_messages import RunActionInput, VoidApprovalInput
+from watchfloor_workflows.action_workflow import ActionWorkflow
+
+logger = logging.getLogger(__name__)
+
+ROWS_AT_ONCE: Final = 200
+IDLE_S: Final = 0.5
+LONGEST_BACKOFF_S: Final = 15.0
+_RPC_TIMEOUT: Final = timedelta(seconds=5)
+
+
+class ActionRelay:
+    """Delivers as long as it runs; safe beside other relays, which may deliver the same row twice."""
+
+    def __init__(self, client: Client, store: Store, settings: Settings) -> None:
+        self._client = client
+        self._store = store
+        self._settings = settings
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until told to stop. A store or Temporal that is down is waited for."""
+        wait_s = IDLE_S
+        while not stop.is_set():
+            try:
+                await self.drain()
+                wait_s = IDLE_S
+            except (UnavailableError, RPCError) as error:
+                wait_s = min(LONGEST_BACKOFF_S, wait_s * 2)
+                logger.warning("proposals wait for delivery to Temporal, next try in %.1f s: %s", wait_s, error)
+            try:
+                await asyncio.wait_for(stop.wait(), wait_s)
+            except TimeoutError:
+                continue
+
+    async def drain(self) -> int:
+        """Deliver all that waits now; returns how many rows. Raises RPCError where Temporal does not take one."""
+        delivered = 0
+        while True:
+            rows = await asyncio.to_thread(self._waiting)
+            for row_id, tenant, proposal_id, kind, reason in rows:
+                await self._deliver(tenant, proposal_id, kind, reason)
+                await asyncio.to_thread(self._mark, row_id)
+                delivered += 1
+            if not rows:
+                return delivered
+
+    def _waiting(self) -> list[tuple[int, str, str, str, str]]:
+        table = action_outbox.c
+        with self._store.read() as connection:
+            rows = connection.execute(
+                select(table.id, table.tenant, table.proposal_id, table.kind, table.reason)
+                .where(table.delivered_us.is_(None))
+                .order_by(table.id)
+                .limit(ROWS_AT_ONCE)
+            )
+            return [(row.id, row.tenant, row.proposal_id, row.kind, row.reason) for row in rows]
+
+    def _mark(self, row_id: int) -> None:
+        with self._store.write() as connection:
+            connection.execute(update(action_outbox).where(action_outbox.c.id == row_id).values(delivered_us=now_us()))
+
+    async def _deliver(self, tenant: str, proposal_id: str, kind: str, reason: str) -> None:
+        if kind == "start":
+            await self._start(tenant, proposal_id)
+        else:
+            for workflow_id in (
+                wire.action_workflow_id(tenant, proposal_id),
+                wire.approval_workflow_id(tenant, proposal_id),
+            ):
+                await self._void(workflow_id, reason)
+
+    async def _start(self, tenant: str, proposal_id: str) -> None:
+        try:
+            await self._client.start_workflow(
+                ActionWorkflow.run,
+                RunActionInput(tenant, proposal_id, self._settings.executor_queue),
+                id=wire.action_workflow_id(tenant, proposal_id),
+                task_queue=self._settings.task_queue,
+                # A proposal runs once: what has ended is proposed anew under another id.
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                search_attributes=search_attributes.of_new_workflow(tenant),
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+        except WorkflowAlreadyStartedError:
+            logger.info("proposal %s was delivered before", proposal_id)
+
+    async def _void(self, workflow_id: str, reason: str) -> None:
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            await handle.signal(wire.VOID, VoidApprovalInput(reason), rpc_timeout=_RPC_TIMEOUT)
+        except RPCError as error:
+            # It has ended, or nobody is asked: the ruling before the grant finds the change in any case.
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise

@@ -1,0 +1,485 @@
+"""Carrying out one granted action: the only code that acts on the outside world.
+
+In this order, and nothing of it can be left out by a caller::
+
+    open the grant (signature, audience, time)          no authority without the issuer
+    look at the target                                  time of check …
+    in one transaction: rule again, find the authority again, charge the budgets, consume the grant
+    act, with the digest as idempotency key             … is time of use
+    read back, record what was found
+
+A process that dies after consuming never acts a second time: whoever takes over reads back, and says what can be known.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from watchfloor_core.canonical import JsonValue
+from watchfloor_core.clock import MICROSECONDS, now_us
+from watchfloor_core.errors import (
+    NotFoundError,
+    RecordError,
+    RefusedError,
+    UnavailableError,
+    WatchfloorError,
+)
+from watchfloor_core.ledger.record import Decision, record_decisions
+from watchfloor_core.store.engine import Store
+from watchfloor_core.store.schema_authority import action_grant, execution, lease
+from watchfloor_core.telemetry.names import SpanAttribute
+from watchfloor_guardrails.action import Action, Target
+from watchfloor_guardrails.assertion import RelyingParty
+from watchfloor_guardrails.budget import Charge
+from watchfloor_guardrails.catalogue import CATALOGUE, TargetKind
+from watchfloor_guardrails.effect import ActionTarget, Effect, EffectPermit, NotDoneError, TargetState, tool_pin
+from watchfloor_guardrails.grant import Authority, AuthorityKind, Grant, open_grant, permit_effect
+from watchfloor_guardrails.proposal import ActionProposal, ProposalStatus
+from watchfloor_guardrails.ruling import rule
+from watchfloor_workflows.action_messages import (
+    ExecuteActionInput,
+    ExecuteActionResult,
+    ObserveTargetResult,
+    ProposalRef,
+)
+from watchfloor_workflows.authority.budgets import charge, refund
+from watchfloor_workflows.authority.freezes import freeze_class
+from watchfloor_workflows.authority.granting import find_authority
+from watchfloor_workflows.authority.records import StoredProposal, entry_about, read_proposal, write_proposal
+from watchfloor_workflows.authority.sealing import ruling_entry
+from watchfloor_workflows.authority.surroundings import Observed, scopes_of, surroundings
+from watchfloor_workflows.policy import Policy
+
+logger = logging.getLogger(__name__)
+
+BEAT_S: Final = 2.0
+"""How often an executor says that it is still at it."""
+DEAD_AFTER_S: Final = 15.0
+"""An executor that has not said so for this long is gone, and whatever it had started has run into its time limit."""
+READ_BACK_TRIES: Final = 3
+HOUR_S: Final = 3_600
+_BEAT: Final = update(execution).where(
+    execution.c.tenant == bindparam("t"), execution.c.grant_id == bindparam("g"), execution.c.phase == "acting"
+)
+
+
+class Tools(Protocol):
+    """The configured tools. Only the executor's process has any."""
+
+    def of(self, tenant: str, tool: str) -> ActionTarget: ...
+
+    def for_class(self, tenant: str, action_class: str) -> ActionTarget | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Consumed:
+    """A grant that is used up: the way to act is open, once."""
+
+    stored: StoredProposal
+    grant: Grant
+    authority: AuthorityKind
+    permit: EffectPermit
+    before: TargetState
+
+
+class Executor:
+    """Looks at targets and carries out grants. Thread-safe."""
+
+    def __init__(
+        self,
+        store: Store,
+        tools: Tools,
+        policy: Callable[[], Policy],
+        issuers: Mapping[str, Ed25519PublicKey],
+        *,
+        audience: str,
+        name: str,
+        party: RelyingParty | None,
+    ) -> None:
+        self._store = store
+        self._tools = tools
+        self._policy = policy
+        self._issuers = dict(issuers)
+        self._audience = audience
+        self._name = name
+        self._party = party
+
+    def observe(self, ref: ProposalRef) -> ObserveTargetResult:
+        """Look at the target of a draft. Raises `UnavailableError` where that may be tried again."""
+        with self._store.read() as connection:
+            draft = read_proposal(connection, ref.tenant, ref.proposal_id).draft
+        try:
+            tool = self._tool(ref.tenant, draft.tool, draft.action_class)
+            target = Target(TargetKind(draft.target_kind), str(draft.target.value))
+            if draft.action_class not in tool.action_classes:
+                raise NotFoundError(f"tool {tool.tool!r} does not do {draft.action_class!r}")
+            state = tool.read_state(target)
+        except (NotFoundError, RecordError, RefusedError, ValueError) as error:
+            return ObserveTargetResult("", "", "", str(error))
+        return ObserveTargetResult(tool.tool, tool_pin(tool), state.digest)
+
+    def execute(self, order: ExecuteActionInput) -> ExecuteActionResult:
+        """Carry out the grant, at most once, whoever asks and how often.
+
+        Raises `UnavailableError` where it may be tried again: nothing has happened then, or another executor is at it.
+        """
+        ref = order.ref
+        with self._store.read() as connection:
+            stored = read_proposal(connection, ref.tenant, ref.proposal_id)
+            envelope = _envelope(connection, order)
+            held = _execution(connection, ref.tenant, order.grant_id)
+        if held is not None:
+            return self._take_over(stored, held)
+        if not stored.status.is_open:
+            return ExecuteActionResult(stored.status, stored.reason or f"the proposal is {stored.status}")
+        try:
+            consumed = self._consume(stored, envelope)
+        except RefusedError as error:
+            return self._refuse(stored, str(error))
+        except IntegrityError as error:
+            raise UnavailableError("another executor has just used this grant; ask again") from error
+        return self._act(consumed)
+
+    def _tool(self, tenant: str, name: str | None, action_class: str) -> ActionTarget:
+        if name is not None:
+            return self._tools.of(tenant, name)
+        tool = self._tools.for_class(tenant, action_class)
+        if tool is None:
+            raise NotFoundError(f"no tool of tenant {tenant!r} does {action_class!r}; configure one in targets.yaml")
+        return tool
+
+    def _consume(self, stored: StoredProposal, envelope: str) -> _Consumed:
+        """Everything that must hold at this moment, and then the grant is used up. Raises `RefusedError`."""
+        proposal = stored.sealed()
+        grant = open_grant(envelope, self._issuers, audience=self._audience, now_us=now_us())
+        if grant.proposal_id != stored.id or grant.tenant != stored.tenant or grant.digest != stored.digest:
+            raise RefusedError("the grant is for another proposal")
+        tool, before = self._look(proposal)
+        with self._store.write() as connection:
+            # Locked first: a stop that is thrown from here on waits for what this transaction decides.
+            stored = read_proposal(connection, stored.tenant, stored.id, lock=True)
+            now, policy = now_us(), self._policy()
+            open_grant(envelope, self._issuers, audience=self._audience, now_us=now)
+            seen = Observed(before.digest, tool_pin(tool))
+            context = surroundings(connection, stored, proposal, policy, seen, now, lock=True)
+            ruling = rule(proposal, context)
+            authority = find_authority(connection, stored, proposal, ruling, self._party, now)
+            permit = permit_effect(grant, authority, proposal)
+            _charge(connection, stored, policy, authority, now)
+            _insert_execution(connection, stored, proposal, grant, authority, before, self._name, now)
+            ruled = ruling_entry(stored, ruling, start_us=now)
+            begun = entry_about(
+                stored,
+                "execution",
+                {
+                    "grant": grant.grant_id,
+                    "digest": grant.digest,
+                    "authority": authority.kind.value,
+                    "people": list(authority.people),
+                    "tool": tool.tool,
+                    "tool_pin": seen.tool_pin,
+                    "executor": self._name,
+                    "state_before": before.content,
+                },
+                parent_id=ruled.id,
+                attributes={SpanAttribute.GRANT_ID: grant.grant_id, SpanAttribute.TOOL_NAME: tool.tool},
+            )
+            record_decisions(connection, stored.tenant, [ruled, begun])
+            write_proposal(connection, stored.tenant, stored.id, {"status": ProposalStatus.EXECUTING.value}, begun)
+        return _Consumed(stored, grant, authority.kind, permit, before)
+
+    def _look(self, proposal: ActionProposal) -> tuple[ActionTarget, TargetState]:
+        try:
+            tool = self._tools.of(proposal.tenant, proposal.tool)
+            return tool, tool.read_state(proposal.action.target)
+        except (NotFoundError, RecordError) as error:
+            raise RefusedError(f"the target cannot be looked at: {error}") from error
+
+    def _act(self, consumed: _Consumed) -> ExecuteActionResult:
+        action, tenant = consumed.permit.action, consumed.stored.tenant
+        tool = self._tools.of(tenant, action.tool)
+        problem: str | None = None
+        is_certain = True
+        with self._beating(tenant, consumed.grant.grant_id):
+            try:
+                tool.act(consumed.permit)
+            except NotDoneError as error:
+                problem = f"the tool did nothing: {error}"
+            except Exception as error:
+                logger.exception("tool %s failed in the middle of %s", action.tool, consumed.stored.id)
+                problem, is_certain = f"the tool failed: {type(error).__name__}", False
+            effect, found = self._read_back(tool, action, consumed.permit.key)
+        status, reason = _outcome(effect, problem, is_certain=is_certain)
+        return self._record(consumed.stored, consumed.grant.grant_id, status, reason, found)
+
+    def _take_over(self, stored: StoredProposal, held: Row[Any]) -> ExecuteActionResult:
+        """The grant is used up already: say how it ended, or find out."""
+        if held.phase == "done":
+            return ExecuteActionResult(
+                ProposalStatus(held.outcome), stored.reason or "", _lease_end(self._store, stored)
+            )
+        if now_us() - held.beat_us < DEAD_AFTER_S * MICROSECONDS:
+            raise UnavailableError(f"executor {held.executor!r} is at it; ask again")
+        proposal = stored.sealed()
+        try:
+            tool = self._tools.of(stored.tenant, proposal.tool)
+            effect, found = self._read_back(tool, proposal.action, proposal.digest)
+        except NotFoundError as error:
+            effect, found = Effect.UNKNOWN, {"text": str(error)}
+        match effect:
+            case Effect.APPLIED:
+                status, reason = ProposalStatus.SUCCEEDED, "the effect was found by whoever took over"
+            case Effect.NOT_APPLIED:
+                status, reason = ProposalStatus.FAILED, "the executor ended before the effect; nothing was changed"
+            case Effect.UNKNOWN:
+                status, reason = ProposalStatus.UNKNOWN, "the executor ended in the middle, and the target cannot tell"
+        return self._record(stored, held.grant_id, status, reason, found)
+
+    def _read_back(self, tool: ActionTarget, action: Action, key: str) -> tuple[Effect, Mapping[str, JsonValue]]:
+        """What the target says of itself; UNKNOWN where it says nothing."""
+        text = ""
+        for _ in range(READ_BACK_TRIES):
+            try:
+                back = tool.read_back(action, key)
+            except (WatchfloorError, OSError) as error:
+                text = f"it cannot be read back: {error}"
+            else:
+                return back.effect, {"effect": back.effect.value, "text": back.text, "state": back.state.content}
+        return Effect.UNKNOWN, {"effect": Effect.UNKNOWN.value, "text": text}
+
+    def _record(
+        self,
+        stored: StoredProposal,
+        grant_id: str,
+        status: ProposalStatus,
+        reason: str,
+        found: Mapping[str, JsonValue],
+    ) -> ExecuteActionResult:
+        receipt: dict[str, JsonValue] = {
+            "outcome": status.value,
+            "reason": reason,
+            "grant": grant_id,
+            "read_back": found,
+        }
+        with self._store.write() as connection:
+            stored = read_proposal(connection, stored.tenant, stored.id, lock=True)
+            if not _finish(connection, stored.tenant, grant_id, status, receipt):
+                # Another one has taken over meanwhile and has said how it ended.
+                return ExecuteActionResult(stored.status, stored.reason or "")
+            told = entry_about(
+                stored,
+                "receipt",
+                receipt,
+                attributes={SpanAttribute.OUTCOME: status.value, SpanAttribute.GRANT_ID: grant_id},
+            )
+            further, ends_us = _consequences(connection, stored, status, reason, told.id)
+            record_decisions(connection, stored.tenant, [told, *further])
+            values = {"status": status.value, "reason": reason or None}
+            write_proposal(connection, stored.tenant, stored.id, values, told)
+        return ExecuteActionResult(status, reason, ends_us)
+
+    def _refuse(self, stored: StoredProposal, reason: str) -> ExecuteActionResult:
+        with self._store.write() as connection:
+            stored = read_proposal(connection, stored.tenant, stored.id, lock=True)
+            if stored.status not in (ProposalStatus.APPROVED, ProposalStatus.WAITING):
+                return ExecuteActionResult(stored.status, stored.reason or reason)
+            told = entry_about(
+                stored,
+                "receipt",
+                {"outcome": ProposalStatus.REFUSED.value, "reason": reason},
+                attributes={SpanAttribute.OUTCOME: ProposalStatus.REFUSED.value},
+            )
+            record_decisions(connection, stored.tenant, [told])
+            values = {"status": ProposalStatus.REFUSED.value, "reason": reason}
+            write_proposal(connection, stored.tenant, stored.id, values, told)
+        return ExecuteActionResult(ProposalStatus.REFUSED, reason)
+
+    @contextmanager
+    def _beating(self, tenant: str, grant_id: str) -> Iterator[None]:
+        """Meanwhile the row says that somebody is at it, so that a stop waits and nobody takes over."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_S):
+                try:
+                    with self._store.write() as connection:
+                        connection.execute(_BEAT.values(beat_us=now_us()), {"t": tenant, "g": grant_id})
+                except UnavailableError as error:
+                    logger.warning("the store did not take a sign of life: %s", error)
+
+        thread = threading.Thread(target=beat, name="execution-beat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _outcome(effect: Effect, problem: str | None, *, is_certain: bool) -> tuple[ProposalStatus, str]:
+    """What is recorded: what the target shows counts, and never what the tool's interface answered."""
+    match effect:
+        case Effect.APPLIED:
+            return ProposalStatus.SUCCEEDED, problem or ""
+        case Effect.NOT_APPLIED if not is_certain:
+            return ProposalStatus.UNKNOWN, f"{problem}; the target does not show the effect, which may still come"
+        case Effect.NOT_APPLIED:
+            return (
+                ProposalStatus.FAILED,
+                problem or "the tool reported success, and the target does not show the effect",
+            )
+        case Effect.UNKNOWN:
+            return ProposalStatus.UNKNOWN, problem or "the target cannot be read back"
+
+
+def _consequences(
+    connection: Connection, stored: StoredProposal, status: ProposalStatus, reason: str, parent_id: str
+) -> tuple[list[Decision], int | None]:
+    """What follows from an outcome: a lease opens or ends, a class freezes, a budget gets back what was not used."""
+    match status:
+        case ProposalStatus.SUCCEEDED:
+            ended = _end_lease(connection, stored, parent_id)
+            opened, ends_us = _open_lease(connection, stored, parent_id)
+            return [*ended, *opened], ends_us
+        case ProposalStatus.UNKNOWN:
+            freeze_class(connection, stored.tenant, stored.draft.action_class, stored.id, reason)
+            frozen = entry_about(stored, "freeze", {"action_class": stored.draft.action_class}, parent_id=parent_id)
+            return [frozen], None
+        case _:
+            refund(connection, stored.tenant, stored.id)
+            return [], None
+
+
+def _open_lease(connection: Connection, stored: StoredProposal, parent_id: str) -> tuple[list[Decision], int | None]:
+    proposal = stored.sealed()
+    known = CATALOGUE[proposal.action_class]
+    if not known.is_containment:
+        return [], None
+    now = now_us()
+    ends_us = None if proposal.lease_s is None else now + proposal.lease_s * MICROSECONDS
+    connection.execute(
+        insert(lease).values(
+            tenant=stored.tenant,
+            proposal_id=stored.id,
+            action_class=proposal.action_class,
+            tool=proposal.tool,
+            target_kind=proposal.target_kind,
+            target_value=str(proposal.target.value),
+            opened_us=now,
+            ends_us=ends_us,
+            state="open",
+        )
+    )
+    body: dict[str, JsonValue] = {"state": "open", "ends_us": ends_us, "undo": known.undo}
+    return [entry_about(stored, "lease", body, parent_id=parent_id)], ends_us
+
+
+def _end_lease(connection: Connection, stored: StoredProposal, parent_id: str) -> list[Decision]:
+    """Where this was the undo of a containment, that one has ended, and was seen to have ended."""
+    if stored.draft.undo_of is None:
+        return []
+    ended = connection.execute(
+        update(lease)
+        .where(
+            lease.c.tenant == stored.tenant,
+            lease.c.proposal_id == stored.draft.undo_of,
+            lease.c.target_value == str(stored.draft.target.value),
+            lease.c.state != "ended",
+        )
+        .values(state="ended", ended_us=now_us(), undo_proposal_id=stored.id)
+    ).rowcount
+    if not ended:
+        return []
+    return [entry_about(stored, "lease", {"state": "ended", "lease": stored.draft.undo_of}, parent_id=parent_id)]
+
+
+def _charge(connection: Connection, stored: StoredProposal, policy: Policy, authority: Authority, now: int) -> None:
+    """Counted before it is done, in the transaction that consumes the grant. Raises `RefusedError`."""
+    in_use = policy.in_force(stored.tenant, stored.draft.action_class)
+    if in_use is None:
+        raise RefusedError("the policy cannot be read")
+    if authority.kind is AuthorityKind.STATED_UNDO:
+        # Letting go is never held up by a budget for holding on.
+        return
+    limits, subject = in_use.limits, stored.draft.action_class
+    charges = [Charge("actions", subject, 1, limits.actions_per_hour, HOUR_S, stored.id)]
+    if authority.kind is AuthorityKind.LEVEL:
+        most = limits.autonomous_actions_per_hour
+        charges.append(Charge("autonomous_actions", subject, 1, most, HOUR_S, stored.id))
+    charge(connection, stored.tenant, charges, now)
+
+
+def _insert_execution(
+    connection: Connection,
+    stored: StoredProposal,
+    proposal: ActionProposal,
+    grant: Grant,
+    authority: Authority,
+    before: TargetState,
+    executor: str,
+    now: int,
+) -> None:
+    connection.execute(
+        insert(execution).values(
+            tenant=stored.tenant,
+            grant_id=grant.grant_id,
+            proposal_id=stored.id,
+            digest=grant.digest,
+            action_class=proposal.action_class,
+            tool=proposal.tool,
+            executor=executor,
+            authority=authority.kind.value,
+            kill_scopes=list(scopes_of(stored.tenant, proposal.action_class, proposal.tool, proposal.proposer.name)),
+            state_before=dict(before.content),
+            phase="acting",
+            consumed_us=now,
+            beat_us=now,
+        )
+    )
+
+
+def _finish(
+    connection: Connection, tenant: str, grant_id: str, status: ProposalStatus, receipt: Mapping[str, JsonValue]
+) -> bool:
+    now = now_us()
+    finished: int = connection.execute(
+        update(execution)
+        .where(execution.c.tenant == tenant, execution.c.grant_id == grant_id, execution.c.phase == "acting")
+        .values(phase="done", outcome=status.value, receipt=receipt, ended_us=now, beat_us=now)
+    ).rowcount
+    return finished == 1
+
+
+def _envelope(connection: Connection, order: ExecuteActionInput) -> str:
+    found: str | None = connection.execute(
+        select(action_grant.c.envelope).where(
+            action_grant.c.tenant == order.ref.tenant, action_grant.c.id == order.grant_id
+        )
+    ).scalar_one_or_none()
+    if found is None:
+        raise NotFoundError(f"no grant {order.grant_id!r} in this tenant")
+    return found
+
+
+def _execution(connection: Connection, tenant: str, grant_id: str) -> Row[Any] | None:
+    # SQLAlchemy's rows are untyped; the column types of the schema hold.
+    return connection.execute(
+        select(execution).where(execution.c.tenant == tenant, execution.c.grant_id == grant_id)
+    ).one_or_none()
+
+
+def _lease_end(store: Store, stored: StoredProposal) -> int | None:
+    with store.read() as connection:
+        ends_us: int | None = connection.execute(
+            select(lease.c.ends_us).where(lease.c.tenant == stored.tenant, lease.c.proposal_id == stored.id)
+        ).scalar_one_or_none()
+    return ends_us

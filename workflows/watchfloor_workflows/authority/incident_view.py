@@ -1,0 +1,112 @@
+"""An incident as proposals look at it: the facts they rest on, the evidence behind them, and who shaped it."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Connection, exists, select
+
+from watchfloor_core.alert import Severity
+from watchfloor_core.errors import NotFoundError
+from watchfloor_core.ledger.merkle import merkle_root
+from watchfloor_core.store.schema import asset as asset_table
+from watchfloor_core.store.schema import entity, incident_entity, ledger_entry, observation, shape_entity
+from watchfloor_guardrails.blast import Blast, InventoryHit, blast_of
+from watchfloor_guardrails.incident_facts import IncidentFacts
+from watchfloor_workflows.authority.budgets import inventory_size
+from watchfloor_workflows.proposal import case_of
+from watchfloor_workflows.standing import StoredIncident, read_incident
+
+EXTERNAL = 4
+"""`watchfloor_core.alert.Integrity.EXTERNAL` as the store keeps it."""
+
+
+def facts_of(connection: Connection, tenant: str, incident_id: str, kind: str, value: str) -> IncidentFacts | None:
+    """The incident now, as far as it bears on acting on this target; None where it is gone."""
+    try:
+        held = read_incident(connection, tenant, incident_id)
+    except NotFoundError:
+        return None
+    return facts_from(held, has_target=_has_target(connection, held, kind, value))
+
+
+def facts_from(held: StoredIncident, *, has_target: bool) -> IncidentFacts:
+    case = case_of(held)
+    return IncidentFacts(
+        revision=held.revision,
+        is_open=held.status.is_open and held.merged_into is None,
+        verdict=held.verdict,
+        severity=Severity(held.severity),
+        asset_tier=case.tier,
+        alert_family=case.family,
+        has_target=has_target,
+    )
+
+
+def evidence_root(connection: Connection, tenant: str, incident_id: str) -> str:
+    """RFC 6962 Merkle root (64 hex digits) over the ids of the distinct alerts of the incident, in their order."""
+    shapes = connection.execute(
+        select(observation.c.shape_id)
+        .where(observation.c.tenant == tenant, observation.c.incident_id == incident_id)
+        .distinct()
+        .order_by(observation.c.shape_id)
+    ).scalars()
+    return merkle_root(bytes(one) for one in shapes).hex()
+
+
+def blast_on(connection: Connection, tenant: str, kind: str, value: str) -> Blast:
+    """What acting on this target touches, by the inventory."""
+    rows = connection.execute(
+        select(asset_table.c.kind, asset_table.c.value, asset_table.c.tier).where(
+            asset_table.c.tenant == tenant, asset_table.c.kind == kind, asset_table.c.value == value
+        )
+    )
+    hits = [InventoryHit(row.kind, row.value, row.tier) for row in rows]
+    return blast_of(hits, inventory_size(connection, tenant))
+
+
+def evidence_editors(connection: Connection, tenant: str, incident_id: str) -> tuple[str, ...]:
+    """People who merged or split the incident, sorted: they chose what it consists of."""
+    bodies = connection.execute(
+        select(ledger_entry.c.body).where(
+            ledger_entry.c.tenant == tenant,
+            ledger_entry.c.chain == incident_id,
+            ledger_entry.c.kind.in_(("merge", "split")),
+        )
+    ).scalars()
+    named = (json.loads(body)["body"].get("principal") for body in bodies)
+    return tuple(sorted({name for name in named if isinstance(name, str)}))
+
+
+def holds_untrusted_input(connection: Connection, tenant: str, incident_id: str) -> bool:
+    """True where any alert of the incident names something that an attacker wrote."""
+    found = connection.execute(
+        select(
+            exists().where(
+                observation.c.tenant == tenant,
+                observation.c.incident_id == incident_id,
+                shape_entity.c.tenant == tenant,
+                shape_entity.c.shape_id == observation.c.shape_id,
+                shape_entity.c.integrity >= EXTERNAL,
+            )
+        )
+    ).scalar_one()
+    return bool(found)
+
+
+def _has_target(connection: Connection, held: StoredIncident, kind: str, value: str) -> bool:
+    found = connection.execute(
+        select(entity.c.id)
+        .join(
+            incident_entity,
+            (incident_entity.c.tenant == entity.c.tenant) & (incident_entity.c.entity_id == entity.c.id),
+        )
+        .where(
+            entity.c.tenant == held.tenant,
+            entity.c.kind == kind,
+            entity.c.value == value,
+            incident_entity.c.incident_id == held.id,
+        )
+        .limit(1)
+    )
+    return found.first() is not None

@@ -1,0 +1,247 @@
+"""From a draft and a look at its target to a sealed proposal with its ruling, in one transaction."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection
+
+from watchfloor_core.clock import MICROSECONDS, now_us
+from watchfloor_core.ledger.record import Decision, record_decisions
+from watchfloor_core.store.engine import Store
+from watchfloor_core.telemetry.names import SpanAttribute
+from watchfloor_guardrails.action_ruling import ActionRuling
+from watchfloor_guardrails.action_ruling_json import action_ruling_to_json
+from watchfloor_guardrails.approval import ApprovalRequirement
+from watchfloor_guardrails.catalogue import CATALOGUE
+from watchfloor_guardrails.draft import ActionDraft
+from watchfloor_guardrails.gates import RulingDecision
+from watchfloor_guardrails.limits import ActionLimits
+from watchfloor_guardrails.proposal import ActionProposal, ProposalStatus
+from watchfloor_guardrails.ruling import rule
+from watchfloor_guardrails.sequence import Fact
+from watchfloor_guardrails.view import render_view, view_digest
+from watchfloor_workflows.action_messages import (
+    ApprovalTerms,
+    ObserveTargetResult,
+    ProposalRef,
+    SealProposalResult,
+)
+from watchfloor_workflows.authority.incident_view import blast_on, evidence_root, holds_untrusted_input
+from watchfloor_workflows.authority.kill_switch import read_switches
+from watchfloor_workflows.authority.records import StoredProposal, entry_about, read_proposal, write_proposal
+from watchfloor_workflows.authority.run_facts import note_facts
+from watchfloor_workflows.authority.surroundings import Observed, scopes_of, surroundings
+from watchfloor_workflows.policy import Policy
+
+AFTER_DECISION_US: Final = 900 * MICROSECONDS
+"""So long after the last moment for a decision a proposal may still be executed."""
+STANDARD_LEASE_S: Final = 4 * 3600
+"""A containment for which no time limit was asked."""
+_REQUIREMENT: TypeAdapter[ApprovalRequirement] = TypeAdapter(ApprovalRequirement)
+
+
+def seal_proposal(store: Store, policy: Policy, ref: ProposalRef, observed: ObserveTargetResult) -> SealProposalResult:
+    """Seal and rule. Safe to repeat: what is sealed already is answered again from what was kept.
+
+    Raises `NotFoundError`.
+    """
+    with store.write() as connection:
+        stored = read_proposal(connection, ref.tenant, ref.proposal_id, lock=True)
+        if stored.status is not ProposalStatus.DRAFTED:
+            return _again(stored)
+        if observed.problem is not None:
+            return _end(connection, stored, ProposalStatus.REFUSED, observed.problem)
+        limits = policy.in_force(ref.tenant, stored.draft.action_class)
+        proposal = _seal(connection, stored, policy, observed, None if limits is None else limits.limits)
+        return _rule(connection, stored, proposal, policy, observed)
+
+
+def requirement_to_json(requirement: ApprovalRequirement) -> str:
+    return _REQUIREMENT.dump_json(requirement).decode()
+
+
+def requirement_from_json(text: str) -> ApprovalRequirement:
+    return _REQUIREMENT.validate_json(text)
+
+
+def _seal(
+    connection: Connection,
+    stored: StoredProposal,
+    policy: Policy,
+    observed: ObserveTargetResult,
+    limits: ActionLimits | None,
+) -> ActionProposal:
+    draft, tenant = stored.draft, stored.tenant
+    known = CATALOGUE.get(draft.action_class)
+    if holds_untrusted_input(connection, tenant, stored.incident_id):
+        note_facts(connection, tenant, stored.incident_id, (Fact.UNTRUSTED_INPUT,), stored.id, now_us())
+    epoch = read_switches(connection, scopes_of(tenant, draft.action_class, observed.tool, draft.proposer.name)).epoch
+    wait_s = 0 if limits is None else max(limits.approval_deadline_s, limits.veto_window_s or 0)
+    return ActionProposal(
+        tenant=tenant,
+        incident_id=stored.incident_id,
+        incident_revision=draft.facts.revision,
+        action_class=draft.action_class,
+        tool=observed.tool,
+        arguments=draft.arguments,
+        target_kind=draft.target_kind,
+        target=draft.target,
+        state_digest=observed.state_digest,
+        evidence_root=evidence_root(connection, tenant, stored.incident_id),
+        blast=blast_on(connection, tenant, draft.target_kind, str(draft.target.value)),
+        undo_class=known.undo if known else None,
+        lease_s=_lease_s(draft, limits),
+        tool_pin=observed.tool_pin,
+        policy_digest=policy.digest or "0" * 64,
+        kill_epoch=epoch,
+        proposer=draft.proposer,
+        nonce=secrets.token_hex(16),
+        expires_us=now_us() + wait_s * MICROSECONDS + AFTER_DECISION_US,
+    )
+
+
+def _lease_s(draft: ActionDraft, limits: ActionLimits | None) -> int | None:
+    known = CATALOGUE.get(draft.action_class)
+    if known is None or not known.is_containment:
+        return None
+    if draft.lease_s is not None:
+        return draft.lease_s
+    most = min(known.max_lease_s or STANDARD_LEASE_S, limits.max_lease_s if limits else STANDARD_LEASE_S)
+    return min(STANDARD_LEASE_S, most)
+
+
+def _rule(
+    connection: Connection,
+    stored: StoredProposal,
+    proposal: ActionProposal,
+    policy: Policy,
+    observed: ObserveTargetResult,
+) -> SealProposalResult:
+    start_us = now_us()
+    seen = Observed(observed.state_digest, observed.tool_pin)
+    context = surroundings(connection, stored, proposal, policy, seen, start_us)
+    ruling = rule(proposal, context)
+    view = render_view(proposal)
+    terms = _terms(proposal, ruling, start_us)
+    status, reason = _status(ruling)
+    sealed = entry_about(
+        stored,
+        "proposal",
+        {
+            "stage": "sealed",
+            "digest": proposal.digest,
+            "preimage": proposal.preimage().decode(),
+            "view": view_digest(view),
+        },
+        start_us=start_us,
+        attributes={SpanAttribute.PROPOSAL_DIGEST: proposal.digest, SpanAttribute.TOOL_NAME: proposal.tool},
+    )
+    ruled = ruling_entry(stored, ruling, parent_id=sealed.id, start_us=start_us)
+    decisions = [sealed, ruled]
+    if terms is not None:
+        decisions.append(
+            entry_about(
+                stored,
+                "approval_request",
+                {
+                    "digest": proposal.digest,
+                    "requirement": requirement_to_json(ruling.requirement) if ruling.requirement else None,
+                    "is_veto": terms.is_veto,
+                    "deadline_us": terms.deadline_us,
+                },
+                parent_id=ruled.id,
+            )
+        )
+    record_decisions(connection, stored.tenant, decisions)
+    write_proposal(
+        connection,
+        stored.tenant,
+        stored.id,
+        {
+            "status": status.value,
+            "digest": proposal.digest,
+            "preimage": proposal.preimage().decode(),
+            "view": view,
+            "ruling": {**action_ruling_to_json(ruling), "terms": _terms_json(terms)},
+            "deadline_us": None if terms is None else terms.deadline_us,
+            "reason": reason or None,
+        },
+        decisions[-1],
+    )
+    return SealProposalResult(ruling.decision, terms, reason)
+
+
+def ruling_entry(
+    stored: StoredProposal, ruling: ActionRuling, *, parent_id: str | None = None, start_us: int | None = None
+) -> Decision:
+    """The ledger's entry for a ruling on an action."""
+    return entry_about(
+        stored,
+        "ruling",
+        action_ruling_to_json(ruling),
+        start_us=start_us,
+        parent_id=parent_id,
+        attributes={
+            SpanAttribute.AUTONOMY_LEVEL: int(ruling.level),
+            SpanAttribute.AUTONOMY_CONFIGURED: int(ruling.effective.configured),
+            SpanAttribute.RULING: ruling.decision.value,
+            SpanAttribute.RULING_CODES: [hit.rule for hit in ruling.hits if hit.outcome is ruling.decision],
+            SpanAttribute.POLICY_DIGEST: ruling.policy_digest or "",
+        },
+    )
+
+
+def _status(ruling: ActionRuling) -> tuple[ProposalStatus, str]:
+    match ruling.decision:
+        case RulingDecision.DENY:
+            return ProposalStatus.DENIED, "; ".join(ruling.against)
+        case RulingDecision.ASK:
+            return ProposalStatus.WAITING, ""
+        case RulingDecision.ALLOW:
+            return (ProposalStatus.APPROVED if ruling.veto_s is None else ProposalStatus.WAITING), ""
+
+
+def _terms(proposal: ActionProposal, ruling: ActionRuling, at_us: int) -> ApprovalTerms | None:
+    requirement = ruling.requirement
+    if requirement is None:
+        return None
+    wait_s = requirement.deadline_s if ruling.veto_s is None else ruling.veto_s
+    return ApprovalTerms(
+        digest=proposal.digest,
+        requirement_json=requirement_to_json(requirement),
+        is_veto=ruling.veto_s is not None,
+        deadline_us=at_us + wait_s * MICROSECONDS,
+        remind_after_s=requirement.remind_after_s,
+        escalate_after_s=requirement.escalate_after_s,
+        wait_s=wait_s,
+    )
+
+
+_TERMS: TypeAdapter[ApprovalTerms] = TypeAdapter(ApprovalTerms)
+
+
+def _terms_json(terms: ApprovalTerms | None) -> object:
+    return None if terms is None else _TERMS.dump_python(terms, mode="json")
+
+
+def terms_of(stored: StoredProposal) -> ApprovalTerms | None:
+    """What was kept of what its approval waits for."""
+    content = (stored.ruling or {}).get("terms")
+    return None if content is None else _TERMS.validate_python(content)
+
+
+def _again(stored: StoredProposal) -> SealProposalResult:
+    decision = (stored.ruling or {}).get("decision")
+    return SealProposalResult(
+        None if decision is None else RulingDecision(decision), terms_of(stored), stored.reason or ""
+    )
+
+
+def _end(connection: Connection, stored: StoredProposal, status: ProposalStatus, reason: str) -> SealProposalResult:
+    ended = entry_about(stored, "receipt", {"outcome": status.value, "reason": reason})
+    record_decisions(connection, stored.tenant, [ended])
+    write_proposal(connection, stored.tenant, stored.id, {"status": status.value, "reason": reason}, ended)
+    return SealProposalResult(None, None, reason)

@@ -1,0 +1,331 @@
+"""Recording people's decisions: the transaction in which a vote counts, or does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from watchfloor_core.canonical import JsonValue
+from watchfloor_core.clock import MICROSECONDS, now_us
+from watchfloor_core.errors import ConflictError, NotFoundError, RefusedError
+from watchfloor_core.ledger.record import Decision, record_decisions
+from watchfloor_core.store.engine import Store
+from watchfloor_core.store.schema_authority import approval_shown, approval_vote, approver_key
+from watchfloor_core.telemetry.names import SpanAttribute
+from watchfloor_guardrails.approval import (
+    ApprovalOutcome,
+    OpenApproval,
+    Vote,
+    VoteDecision,
+    Voter,
+    refusals,
+    statement,
+)
+from watchfloor_guardrails.assertion import ApproverKey, KeyKind, RelyingParty, verify_assertion
+from watchfloor_guardrails.budget import Charge
+from watchfloor_guardrails.proposal import ProposalStatus
+from watchfloor_guardrails.verified_approval import ApprovalRecord, VoteRecord
+from watchfloor_guardrails.view import view_digest
+from watchfloor_workflows.action_messages import EndProposalInput, ProposalRef, VoteInput, VoteResult
+from watchfloor_workflows.authority.budgets import charge
+from watchfloor_workflows.authority.records import StoredProposal, entry_about, read_proposal, write_proposal
+from watchfloor_workflows.authority.sealing import requirement_from_json, terms_of
+from watchfloor_workflows.policy import Policy
+
+HOUR_S = 3_600
+MAX_ASSERTION = 65_536
+"""Characters."""
+
+
+def record_vote(
+    store: Store, policy: Policy, ref: ProposalRef, vote: VoteInput, party: RelyingParty | None
+) -> VoteResult:
+    """Record a person's decision once; the same ``update_id`` again gives the same answer.
+
+    Raises `RefusedError` with every reason against it, and `NotFoundError`.
+    """
+    with store.write() as connection:
+        stored = read_proposal(connection, ref.tenant, ref.proposal_id, lock=True)
+        approval = open_approval(connection, stored)
+        if _is_recorded(connection, stored, vote):
+            return _result(approval, now_us())
+        return _record(connection, stored, approval, policy, vote, party)
+
+
+def end_proposal(store: Store, order: EndProposalInput) -> ProposalStatus:
+    """Record that an approval ended without a decision of people; returns where the proposal stands.
+
+    What a person decided stays: a deadline that passes while the last vote is being recorded takes nothing back.
+    """
+    with store.write() as connection:
+        stored = read_proposal(connection, order.ref.tenant, order.ref.proposal_id, lock=True)
+        if stored.status not in (ProposalStatus.DRAFTED, ProposalStatus.WAITING):
+            return stored.status
+        status = _STATUS_OF[order.outcome]
+        ended = _outcome_entry(stored, order.outcome, order.reason)
+        record_decisions(connection, stored.tenant, [ended])
+        write_proposal(
+            connection, stored.tenant, stored.id, {"status": status.value, "reason": order.reason or None}, ended
+        )
+        return status
+
+
+_STATUS_OF: Mapping[ApprovalOutcome, ProposalStatus] = {
+    ApprovalOutcome.PENDING: ProposalStatus.WAITING,
+    ApprovalOutcome.APPROVED: ProposalStatus.APPROVED,
+    ApprovalOutcome.DENIED: ProposalStatus.DENIED,
+    ApprovalOutcome.EXPIRED: ProposalStatus.EXPIRED,
+    ApprovalOutcome.VOIDED: ProposalStatus.VOIDED,
+}
+
+
+def open_approval(connection: Connection, stored: StoredProposal) -> OpenApproval:
+    """The approval as it stands. Raises `RefusedError` where nobody is asked about the proposal."""
+    terms = terms_of(stored)
+    if terms is None or stored.digest is None or stored.view is None:
+        raise RefusedError(f"proposal {stored.id!r} is {stored.status}; nobody is asked about it")
+    is_open = stored.status is ProposalStatus.WAITING
+    return OpenApproval(
+        tenant=stored.tenant,
+        proposal_id=stored.id,
+        digest=stored.digest,
+        view_digest=view_digest(stored.view),
+        requirement=requirement_from_json(terms.requirement_json),
+        deadline_us=terms.deadline_us,
+        votes=tuple(record.vote for record in read_votes(connection, stored)),
+        voided=None if is_open else f"it is {stored.status}",
+    )
+
+
+def approval_record(connection: Connection, stored: StoredProposal) -> ApprovalRecord | None:
+    """All that was kept about its approval; None where nobody was asked."""
+    if stored.deadline_us is None:
+        return None
+    return ApprovalRecord(stored.id, stored.deadline_us, read_votes(connection, stored))
+
+
+def read_votes(connection: Connection, stored: StoredProposal) -> tuple[VoteRecord, ...]:
+    rows = connection.execute(
+        select(approval_vote)
+        .where(approval_vote.c.tenant == stored.tenant, approval_vote.c.proposal_id == stored.id)
+        .order_by(approval_vote.c.decided_us, approval_vote.c.principal)
+    ).all()
+    return tuple(
+        VoteRecord(
+            Vote(row.principal, VoteDecision(row.decision), tuple(row.roles), row.decided_us),
+            row.statement.encode(),
+            row.assertion,
+            None if row.key_id is None else read_key(connection, row.key_id),
+        )
+        for row in rows
+    )
+
+
+def read_key(connection: Connection, key_id: str) -> ApproverKey | None:
+    """The public half of a key, revoked ones too."""
+    row = connection.execute(select(approver_key).where(approver_key.c.id == key_id)).one_or_none()
+    return None if row is None else _key(row)
+
+
+def _key(row: Row[Any]) -> ApproverKey:
+    return ApproverKey(
+        key_id=row.id,
+        principal=row.principal,
+        kind=KeyKind(row.kind),
+        public_key=row.public_key,
+        credential_id=row.credential_id,
+        created_us=row.created_us,
+        revoked_us=row.revoked_us,
+    )
+
+
+def _record(
+    connection: Connection,
+    stored: StoredProposal,
+    approval: OpenApproval,
+    policy: Policy,
+    vote: VoteInput,
+    party: RelyingParty | None,
+) -> VoteResult:
+    now = now_us()
+    voter = Voter(vote.principal, vote.principal_kind, vote.roles, vote.tenant)
+    against = refusals(voter, vote.decision, vote.digest, vote.comment, approval, now)
+    if against:
+        raise RefusedError("; ".join(against))
+    said = statement(approval, vote.principal, vote.decision)
+    assertion = _checked_assertion(connection, vote, said, now, party)
+    _charge_rate(connection, stored, policy, vote, now)
+    shown_us = connection.execute(
+        select(approval_shown.c.first_us).where(
+            approval_shown.c.tenant == stored.tenant,
+            approval_shown.c.proposal_id == stored.id,
+            approval_shown.c.principal == vote.principal,
+        )
+    ).scalar_one_or_none()
+    connection.execute(
+        insert(approval_vote).values(
+            tenant=stored.tenant,
+            proposal_id=stored.id,
+            principal=vote.principal,
+            decision=vote.decision.value,
+            roles=sorted(vote.roles),
+            statement=said.decode(),
+            assertion=assertion,
+            key_id=vote.key_id if assertion is not None else None,
+            comment=vote.comment,
+            channel=vote.channel,
+            shown_us=shown_us,
+            decided_us=now,
+            update_id=vote.update_id,
+        )
+    )
+    counted = open_approval(connection, stored)
+    spoken = _vote_entry(stored, vote, said, assertion, shown_us)
+    _settle(connection, stored, counted, spoken, now)
+    return _result(counted, now)
+
+
+def _settle(connection: Connection, stored: StoredProposal, counted: OpenApproval, spoken: Decision, now: int) -> None:
+    outcome = counted.outcome(now)
+    terms = terms_of(stored)
+    # Silence is a yes in a veto window; a yes in words changes nothing there.
+    if outcome is ApprovalOutcome.PENDING or (
+        terms is not None and terms.is_veto and outcome is ApprovalOutcome.APPROVED
+    ):
+        record_decisions(connection, stored.tenant, [spoken])
+        write_proposal(connection, stored.tenant, stored.id, {}, spoken)
+        return
+    reason = "denied by a person" if outcome is ApprovalOutcome.DENIED else ""
+    ended = _outcome_entry(stored, outcome, reason, parent_id=spoken.id)
+    record_decisions(connection, stored.tenant, [spoken, ended])
+    values = {"status": _STATUS_OF[outcome].value, "reason": reason or None}
+    write_proposal(connection, stored.tenant, stored.id, values, ended)
+
+
+def _checked_assertion(
+    connection: Connection, vote: VoteInput, said: bytes, now: int, party: RelyingParty | None
+) -> Mapping[str, JsonValue] | None:
+    """The assertion of a yes, once it holds. A no needs none: it loosens nothing."""
+    if vote.decision is VoteDecision.DENY:
+        return None
+    key = None if vote.key_id is None else read_key(connection, vote.key_id)
+    if key is None or vote.assertion_json is None:
+        raise RefusedError(
+            "an approval is signed: with a passkey, or by `watchfloor approvals approve` with a key that "
+            "`watchfloor keys new` made"
+        )
+    if key.principal != vote.principal:
+        raise RefusedError(f"key {key.key_id!r} is not a key of {vote.principal!r}")
+    assertion = _parsed(vote.assertion_json)
+    verify_assertion(said, assertion, key, now, party)
+    return assertion
+
+
+def _parsed(text: str) -> Mapping[str, JsonValue]:
+    if len(text) > MAX_ASSERTION:
+        raise RefusedError(f"the assertion has {len(text):,} characters; at most {MAX_ASSERTION:,} are read")
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise RefusedError("the assertion is no JSON") from error
+    if not isinstance(content, dict):
+        raise RefusedError("the assertion is no JSON object")
+    return content
+
+
+def _charge_rate(connection: Connection, stored: StoredProposal, policy: Policy, vote: VoteInput, now: int) -> None:
+    """Nobody approves faster than one can read. A no is never held back."""
+    if vote.decision is VoteDecision.DENY:
+        return
+    in_use = policy.in_force(stored.tenant, stored.draft.action_class)
+    if in_use is None:
+        raise RefusedError("the policy cannot be read, so nothing is approved; `watchfloor policy show` says why")
+    rate = Charge("approvals", vote.principal, 1, in_use.limits.approvals_per_hour, HOUR_S, stored.id)
+    charge(connection, stored.tenant, [rate], now)
+
+
+def _is_recorded(connection: Connection, stored: StoredProposal, vote: VoteInput) -> bool:
+    row = connection.execute(
+        select(approval_vote.c.update_id, approval_vote.c.decision).where(
+            approval_vote.c.tenant == stored.tenant,
+            approval_vote.c.proposal_id == stored.id,
+            approval_vote.c.principal == vote.principal,
+        )
+    ).one_or_none()
+    return row is not None and row.update_id == vote.update_id and row.decision == vote.decision.value
+
+
+def _result(approval: OpenApproval, now: int) -> VoteResult:
+    approvals = sum(vote.decision is VoteDecision.APPROVE for vote in approval.votes)
+    return VoteResult(approval.outcome(now), approvals, approval.requirement.quorum)
+
+
+def _vote_entry(
+    stored: StoredProposal,
+    vote: VoteInput,
+    said: bytes,
+    assertion: Mapping[str, JsonValue] | None,
+    shown_us: int | None,
+) -> Decision:
+    return entry_about(
+        stored,
+        "approval_vote",
+        {
+            "decision": vote.decision.value,
+            "principal": vote.principal,
+            "roles": sorted(vote.roles),
+            "channel": vote.channel,
+            "comment": vote.comment,
+            "statement": said.decode(),
+            "assertion": assertion,
+            "key": vote.key_id if assertion is not None else None,
+            "seconds_to_decide": None if shown_us is None else max(0, now_us() - shown_us) // MICROSECONDS,
+        },
+        attributes={
+            SpanAttribute.PRINCIPAL: vote.principal,
+            SpanAttribute.APPROVAL_DECISION: vote.decision.value,
+            SpanAttribute.APPROVAL_CHANNEL: vote.channel,
+        },
+    )
+
+
+def _outcome_entry(
+    stored: StoredProposal, outcome: ApprovalOutcome, reason: str, *, parent_id: str | None = None
+) -> Decision:
+    return entry_about(
+        stored,
+        "approval_outcome",
+        {"outcome": outcome.value, "reason": reason},
+        parent_id=parent_id,
+        attributes={SpanAttribute.APPROVAL_DECISION: outcome.value},
+    )
+
+
+def note_shown(store: Store, tenant: str, proposal_id: str, principal: str) -> None:
+    """Remember when a person was first shown the view. Raises `NotFoundError`."""
+    with store.write() as connection:
+        stored = read_proposal(connection, tenant, proposal_id)
+        if stored.view is None:
+            raise NotFoundError(f"proposal {proposal_id!r} has nothing to show yet")
+        known = connection.execute(
+            select(approval_shown.c.first_us).where(
+                approval_shown.c.tenant == tenant,
+                approval_shown.c.proposal_id == proposal_id,
+                approval_shown.c.principal == principal,
+            )
+        ).first()
+        if known is None:
+            connection.execute(
+                insert(approval_shown).values(
+                    tenant=tenant, proposal_id=proposal_id, principal=principal, first_us=now_us()
+                )
+            )
+
+
+def require_open(stored: StoredProposal) -> None:
+    """Raises `ConflictError` where nothing about it can be decided any more."""
+    if not stored.status.is_open:
+        raise ConflictError(f"proposal {stored.id!r} is {stored.status} already")
