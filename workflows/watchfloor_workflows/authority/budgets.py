@@ -1,0 +1,143 @@
+"""Budgets in the store: charged in the transaction that uses them up, exact however many charge at once.
+
+On PostgreSQL a charge locks the head of its budget, so that charges of one budget are counted one after the other;
+heads are taken in one order, so charges cannot deadlock. On SQLite the write transaction is lock enough. In a
+transaction that also records decisions, charge first: everyone then takes heads before chains.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, text
+
+from watchfloor_core.clock import to_iso
+from watchfloor_core.errors import RefusedError
+from watchfloor_core.store.interning import entity_id
+from watchfloor_core.store.schema import asset
+from watchfloor_core.store.schema_authority import budget_charge, budget_head, lease
+from watchfloor_guardrails.budget import Charge, Spent, free_at_us, is_over, window_start_us
+
+_MAKE_HEAD: Final = text(
+    "INSERT INTO budget_head (tenant, budget, subject) VALUES (:tenant, :budget, :subject) ON CONFLICT DO NOTHING"
+)
+_ASSETS_AT_ONCE: Final = 500
+"""Ids in one query; SQLite bounds the number of parameters."""
+
+
+def charge(connection: Connection, tenant: str, charges: Collection[Charge], now_us: int) -> None:
+    """Use up budgets: all of them, or none where one is exhausted. What was charged for before is not charged again.
+
+    In a transaction of `Store.write`; what that rolls back was never charged. Raises `RefusedError`, which names the
+    budget, what is used of it, and when it has room.
+    """
+    ordered = sorted(charges, key=lambda one: (one.budget, one.subject, one.reference))
+    _lock_heads(connection, tenant, {(one.budget, one.subject): None for one in ordered})
+    fresh: dict[tuple[str, str, str], Charge] = {}
+    pending: dict[tuple[str, str], int] = defaultdict(int)
+    for one in ordered:
+        key = (one.budget, one.subject, one.reference)
+        if key in fresh or _is_charged(connection, tenant, one):
+            continue
+        before = pending[one.budget, one.subject]
+        used = before + spent(connection, tenant, one.budget, one.subject, one.window_s, now_us)
+        if is_over(one, used):
+            raise _exhausted(connection, tenant, one, used, before, now_us)
+        pending[one.budget, one.subject] = before + one.amount
+        fresh[key] = one
+    if fresh:
+        connection.execute(insert(budget_charge), [_row(tenant, one, now_us) for one in fresh.values()])
+
+
+def spent(connection: Connection, tenant: str, budget: str, subject: str, window_s: int | None, now_us: int) -> int:
+    """What of a budget is used within the window that ends now."""
+    total = select(func.coalesce(func.sum(budget_charge.c.amount), 0))
+    return int(connection.execute(total.where(*_within(tenant, budget, subject, window_s, now_us))).scalar_one())
+
+
+def refund(connection: Connection, tenant: str, reference: str) -> int:
+    """Take back what was charged for this, of every budget: it was not done. Returns how many charges those were."""
+    charged = budget_charge.c
+    return connection.execute(
+        delete(budget_charge).where(charged.tenant == tenant, charged.reference == reference)
+    ).rowcount
+
+
+def contained_assets(connection: Connection, tenant: str) -> int:
+    """How many entities of the tenant's inventory are under containment now, each counted once."""
+    rows = connection.execute(
+        select(lease.c.target_kind, lease.c.target_value)
+        .where(lease.c.tenant == tenant, lease.c.state != "ended")
+        .distinct()
+    )
+    # What stands outside of the inventory (an attacker's address) is held back, but none of ours.
+    ids = [entity_id(kind, value) for kind, value in rows]
+    held = 0
+    for start in range(0, len(ids), _ASSETS_AT_ONCE):
+        some = ids[start : start + _ASSETS_AT_ONCE]
+        ours = select(func.count()).where(asset.c.tenant == tenant, asset.c.entity_id.in_(some))
+        held += connection.execute(ours).scalar_one()
+    return held
+
+
+def inventory_size(connection: Connection, tenant: str) -> int:
+    """How many entities the tenant's inventory holds."""
+    return connection.execute(select(func.count()).select_from(asset).where(asset.c.tenant == tenant)).scalar_one()
+
+
+def _lock_heads(connection: Connection, tenant: str, heads: Iterable[tuple[str, str]]) -> None:
+    if connection.dialect.name != "postgresql":
+        return
+    for budget, subject in heads:
+        key = {"tenant": tenant, "budget": budget, "subject": subject}
+        locked = select(budget_head.c.budget).filter_by(**key).with_for_update()
+        if connection.execute(locked).first() is None:
+            connection.execute(_MAKE_HEAD, key)
+            connection.execute(locked)
+
+
+def _is_charged(connection: Connection, tenant: str, one: Charge) -> bool:
+    found = select(budget_charge.c.amount).filter_by(
+        tenant=tenant, budget=one.budget, subject=one.subject, reference=one.reference
+    )
+    return connection.execute(found).first() is not None
+
+
+def _within(
+    tenant: str, budget: str, subject: str, window_s: int | None, now_us: int
+) -> tuple[ColumnElement[bool], ...]:
+    charged = budget_charge.c
+    return (
+        charged.tenant == tenant,
+        charged.budget == budget,
+        charged.subject == subject,
+        charged.at_us > window_start_us(window_s, now_us),
+    )
+
+
+def _exhausted(connection: Connection, tenant: str, one: Charge, used: int, beside: int, now_us: int) -> RefusedError:
+    charged = budget_charge.c
+    rows = connection.execute(
+        select(charged.amount, charged.at_us).where(*_within(tenant, one.budget, one.subject, one.window_s, now_us))
+    )
+    entries = [Spent(amount, at_us) for amount, at_us in rows]
+    free = free_at_us(one, [*entries, Spent(beside, now_us)] if beside else entries)
+    when = "it never has room for that" if free is None else f"it has room at {to_iso(free)}"
+    within = "in all" if one.window_s is None else f"in the last {one.window_s:,} s"
+    return RefusedError(
+        f"budget {one.budget!r} of {one.subject!r} is exhausted: {used:,} of {one.limit:,} used {within}, "
+        f"{one.amount:,} more asked for; {when}"
+    )
+
+
+def _row(tenant: str, one: Charge, now_us: int) -> dict[str, object]:
+    return {
+        "tenant": tenant,
+        "budget": one.budget,
+        "subject": one.subject,
+        "reference": one.reference,
+        "amount": one.amount,
+        "at_us": now_us,
+    }
