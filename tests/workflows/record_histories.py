@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from watchfloor_core.incident import Verdict
+from watchfloor_core.keys.payload_file import ring_file
+from watchfloor_core.keys.private_file import create_private
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import open_store
 from watchfloor_core.store.migrate import migrate
@@ -101,6 +103,8 @@ async def record(scenario: Callable[[Workbench], Awaitable[None]], folder: Path)
         settings = Settings(
             data_dir=folder, tenant="acme", task_queue="acme", temporal_address=server.address, debounce_s=0.05
         )
+        # So that the test can decrypt what is recorded.
+        create_private(ring_file(folder), (HISTORIES / "keys" / "payload.json").read_bytes())
         migrate(settings.store_url)
         store = open_store(settings.store_url)
         bench = Workbench(await connect(settings), store, settings, FixedEngine())

@@ -19,6 +19,7 @@ from watchfloor_workflows import search_attributes
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.incident import LONGEST_QUIET_WAIT, IncidentWorkflow
 from watchfloor_workflows.messages import ChangeIncidentInput, WaitingFor, WorkflowState
+from watchfloor_workflows.payload_keys import payload_keys
 from watchfloor_workflows.plugin import watchfloor_plugin
 from watchfloor_workflows.testing import DevServer, FixedEngine, Workbench, change_incident
 
@@ -33,14 +34,14 @@ def waits(state: WorkflowState) -> bool:
 async def skipping(sqlite_store: Store, tmp_path: Path) -> AsyncIterator[tuple[WorkflowEnvironment, Workbench]]:
     """A bench whose workflow clock is wound on by hand; re-triage waits for an hour of quiet."""
     path = shutil.which("temporal-test-server", path=sysconfig.get_path("scripts"))
+    settings = Settings(data_dir=tmp_path, tenant="acme", task_queue="acme", debounce_s=3600)
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=path, plugins=[watchfloor_plugin()]
+        test_server_existing_path=path, plugins=[watchfloor_plugin(payload_keys(settings))]
     ) as environment:
         # This server cannot list its search attributes, which `register` does first.
         await environment.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(search_attributes=search_attributes.TYPES)
         )
-        settings = Settings(data_dir=tmp_path, tenant="acme", task_queue="acme", debounce_s=3600)
         workbench = Workbench(environment.client, sqlite_store, settings, FixedEngine())
         workbench.set_level("L2")
         yield environment, workbench

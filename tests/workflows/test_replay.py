@@ -10,15 +10,20 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
+from watchfloor_core.keys.payload_in_use import PayloadKeys
+from watchfloor_core.keys.sources import FixedSecret
 from watchfloor_workflows.plugin import watchfloor_plugin
 
 pytestmark = pytest.mark.anyio
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+KEYS = Path(__file__).parent / "histories" / "keys" / "payload.json"
+"""Encrypt what is recorded; they take plaintext too, in which version 0.1 recorded."""
 
 
 def replayer() -> Replayer:
-    return Replayer(workflows=[], plugins=[watchfloor_plugin()])
+    keys = PayloadKeys(FixedSecret("recorded", KEYS.read_bytes()))
+    return Replayer(workflows=[], plugins=[watchfloor_plugin(keys)])
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

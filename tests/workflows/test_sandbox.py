@@ -11,6 +11,9 @@ from temporalio import workflow
 from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import RestrictedWorkflowAccessError, SandboxedWorkflowRunner
 
+from watchfloor_core.keys.payload import PayloadKeyRing, format_ring, new_key
+from watchfloor_core.keys.payload_in_use import PayloadKeys
+from watchfloor_core.keys.sources import FixedSecret
 from watchfloor_workflows import incident, plugin
 
 SPOILT = """
@@ -27,7 +30,9 @@ class Spoilt:
 
 
 def sandboxed_runner() -> SandboxedWorkflowRunner:
-    runner = Replayer(workflows=[], plugins=[plugin.watchfloor_plugin()]).config(active_config=True)["workflow_runner"]
+    keys = PayloadKeys(FixedSecret("of this test", format_ring(PayloadKeyRing(new_key()))))
+    replayer = Replayer(workflows=[], plugins=[plugin.watchfloor_plugin(keys)])
+    runner = replayer.config(active_config=True)["workflow_runner"]
     assert isinstance(runner, SandboxedWorkflowRunner)
     return runner
 

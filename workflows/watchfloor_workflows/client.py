@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from temporalio.service import RPCError, TLSConfig
 
 from watchfloor_core.errors import ConfigurationError, UnavailableError
 from watchfloor_core.settings import Settings
+from watchfloor_workflows.payload_keys import payload_keys
 from watchfloor_workflows.plugin import watchfloor_plugin
 
 
@@ -19,14 +21,16 @@ def temporal_address(settings: Settings) -> str:
 
 
 async def connect(settings: Settings) -> Client:
-    """A connected client.
+    """A connected client, which encrypts whatever it sends.
 
-    Raises `ConfigurationError` where a TLS file cannot be read or does not fit the others, and `UnavailableError`
-    where Temporal does not answer.
+    Raises `ConfigurationError` where a TLS file cannot be read or does not fit the others or there are no payload
+    keys, and `UnavailableError` where Temporal or the store of those keys does not answer.
     """
     address = temporal_address(settings)
     tls = tls_of(settings)
     api_key = settings.temporal_api_key
+    keys = payload_keys(settings)
+    await asyncio.to_thread(keys.refresh)
     try:
         return await Client.connect(
             address,
@@ -34,7 +38,7 @@ async def connect(settings: Settings) -> Client:
             api_key=api_key.get_secret_value() if api_key else None,
             tls=tls,
             connect_timeout=timedelta(seconds=5),
-            plugins=[watchfloor_plugin()],
+            plugins=[watchfloor_plugin(keys)],
         )
     except (RPCError, RuntimeError) as error:
         # The SDK's bridge reports a refused connection and a failed TLS handshake as a bare RuntimeError.

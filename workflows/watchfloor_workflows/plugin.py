@@ -5,16 +5,19 @@ from __future__ import annotations
 import pkgutil
 from typing import Final
 
-from temporalio.converter import DataConverter
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 import watchfloor_workflows
 from watchfloor_core.errors import WatchfloorError
+from watchfloor_core.keys.payload_in_use import PayloadKeys
+from watchfloor_workflows.action_workflow import ActionWorkflow
+from watchfloor_workflows.approval_workflow import ApprovalWorkflow
+from watchfloor_workflows.codec import encrypting
 from watchfloor_workflows.incident import IncidentWorkflow
 
-WORKFLOWS: Final = (IncidentWorkflow,)
+WORKFLOWS: Final = (IncidentWorkflow, ActionWorkflow, ApprovalWorkflow)
 
 _OTHER_PACKAGES: Final = (
     "watchfloor_core",
@@ -25,11 +28,12 @@ _OTHER_PACKAGES: Final = (
 )
 
 
-def watchfloor_plugin() -> SimplePlugin:
-    """What every user of Temporal in Watchfloor is configured with."""
+def watchfloor_plugin(keys: PayloadKeys) -> SimplePlugin:
+    """What every user of Temporal in Watchfloor is configured with. None goes without ``keys``: nothing is kept in
+    the clear."""
     return SimplePlugin(
         "watchfloor",
-        data_converter=DataConverter.default,
+        data_converter=encrypting(keys),
         workflows=WORKFLOWS,
         workflow_runner=_sandboxed,
         # Anything else that a workflow raises is a defect: it holds the workflow until the code is mended.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from watchfloor_core.clock import now_us
+from watchfloor_core.keys.payload_file import ensure_ring, ring_file
 from watchfloor_core.settings import Settings
 from watchfloor_service.supervision.claim import Claim
 from watchfloor_service.supervision.environment import settings_environment
@@ -89,6 +90,9 @@ async def _supervised(start: _Start) -> AsyncIterator[RunningStack]:
     )
     # Before the server makes it.
     has_history = (settings.data_dir / DATABASE_FILE).exists()
+    if settings.payload_keys is None:
+        # History without keys is of version 0.1, which wrote it in the clear; its workflows go on.
+        ensure_ring(ring_file(settings.data_dir), accepts_plaintext=has_history and settings.temporal_address is None)
     try:
         if settings.temporal_address is None:
             supervisor.start(temporal_part(settings, await asyncio.to_thread(_search_attributes)))
