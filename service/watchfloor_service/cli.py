@@ -29,6 +29,7 @@ GROUPS: Final = {
     "autonomy": "Show who decides what, and explain one incident's ruling.",
     "keys": "List and rotate the keys of this installation.",
     "ledger": "Verify and export the ledger.",
+    "account": "Manage people's accounts and their roles.",
     "token": "Make and revoke tokens for the API.",
     "retention": "Delete what the settings no longer keep.",
 }

@@ -45,5 +45,22 @@ async def _up(settings: Settings, started: float) -> None:
     async with embedded_stack(settings, "up", has_api=True, tell=tell) as stack:
         print(f"Watchfloor is up after {time.monotonic() - started:.1f} s.")
         print(describe(stack, settings))
+        link = await asyncio.to_thread(_first_link, stack, settings)
+        if link is not None:
+            print("There is no account yet. Set the password of 'admin' within a day, by this link, once:")
+            print(f"  {link}")
         print("Ctrl-C stops it.", flush=True)
         await asyncio.Event().wait()
+
+
+def _first_link(stack: RunningStack, settings: Settings) -> str | None:
+    from watchfloor_core.store.engine import open_store
+    from watchfloor_service.access.login_links import first_link, link_address
+    from watchfloor_service.access.operator_token import local_principal
+
+    store = open_store(settings.store_url)
+    try:
+        token = first_link(store, settings.tenant, local_principal())
+    finally:
+        store.close()
+    return None if token is None or stack.api_url is None else link_address(stack.api_url, token)

@@ -15,11 +15,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.errors import ConfigurationError, NotFoundError, Problem
 from watchfloor_core.store.schema import api_token
+from watchfloor_core.store.schema_identity import account
 
 # Both are guardrails' words; whoever handles tokens finds them here.
 from watchfloor_guardrails.decision import PrincipalKind as PrincipalKind
@@ -83,7 +84,7 @@ def create_token(
 
     Raises `ConfigurationError` with everything that is wrong with the request.
     """
-    problems = list(_problems(tenant, principal, kind, scopes, days))
+    problems = [*_problems(tenant, principal, kind, scopes, days), *_clashes(connection, principal, kind)]
     if problems:
         raise ConfigurationError([Problem(problem) for problem in problems])
     created = now_us() if now is None else now
@@ -132,6 +133,17 @@ def _problems(
     if not 1 <= days <= MAX_DAYS:
         found.append(f"a token lives for 1 to {MAX_DAYS} days, not {days}")
     return found
+
+
+def _clashes(connection: Connection, principal: str, kind: PrincipalKind) -> Collection[str]:
+    """One name stands for one person: not for a program as well, and not in another spelling."""
+    names = select(account.c.principal).where(func.lower(account.c.principal) == principal.lower())
+    found = connection.execute(names).scalars().first()
+    if found is None:
+        return []
+    if kind is not PrincipalKind.PERSON:
+        return [f"principal {principal!r} is a person's account; give the {kind.value} a name of its own"]
+    return [] if found == principal else [f"principal {principal!r} is account {found!r}; spell it as the account"]
 
 
 def verify_token(connection: Connection, text: str, *, now: int | None = None) -> Token | None:

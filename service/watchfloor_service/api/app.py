@@ -1,13 +1,13 @@
 """The HTTP API: alerts in, incidents out, and people's decisions to the workflows.
 
-Here it is only put together. Every route but ``/healthz`` and the signed webhooks names the scope that it needs; an
-application in which one does not is not built.
+Here it is only put together. Every route names the scope that it needs, but for ``/healthz``, the signed webhooks and
+what people sign in by; an application in which another does not is not built.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from typing import Final
@@ -21,16 +21,21 @@ from watchfloor_core.errors import WatchfloorError
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.telemetry.setup import configure_telemetry
+from watchfloor_service.access.oidc_provider import OidcProvider
+from watchfloor_service.access.oidc_settings import oidc_settings
 from watchfloor_service.access.operator_token import operator_token
-from watchfloor_service.api.authentication import Authenticator, Requires
+from watchfloor_service.access.passwords import Passwords
+from watchfloor_service.api.authentication import Authenticator, Known, Requires
 from watchfloor_service.api.backpressure import Backpressure
 from watchfloor_service.api.bodies import BODIES_IN_MEMORY, BodyBudget
 from watchfloor_service.api.boundary import RequestBoundary
 from watchfloor_service.api.delivery import Deliveries
+from watchfloor_service.api.identity import IdentityParts
 from watchfloor_service.api.incident_desk import IncidentDesk, temporal_desk
 from watchfloor_service.api.parts import ApiParts
 from watchfloor_service.api.problems import install_problem_handlers
-from watchfloor_service.api.routes import alerts, deadletters, health, incidents, webhooks
+from watchfloor_service.api.refusals import Refusals
+from watchfloor_service.api.routes import alerts, deadletters, health, incidents, oidc, session, webhooks
 from watchfloor_service.api.throttle import FailureThrottle
 from watchfloor_service.intake.collector import rare_collections
 from watchfloor_service.intake.folder import FolderIntake
@@ -41,6 +46,10 @@ from watchfloor_service.intake.webhooks import MAX_BODY_BYTES
 _LOG = logging.getLogger(__name__)
 
 WITH_TOKEN: Final = (alerts.router, incidents.router, deadletters.router, health.router)
+FOR_ONESELF: Final = (session.router,)
+"""Any known caller may call them, about themselves."""
+SIGN_IN: Final = (session.open_router, oidc.router)
+"""Prove a person by a password, a one-time link or the identity provider."""
 SELF_PROVING: Final = (webhooks.router,)
 """Prove the sender by a signature over the body."""
 OPEN: Final = (health.open_router,)
@@ -61,12 +70,15 @@ def create_app(
 ) -> FastAPI:
     """The application over a migrated store; where none is given, over that of the settings, closed at shutdown.
 
-    Raises `ConfigurationError` where a connector, a mapping or ``webhooks.yaml`` is wrong, and what `open_store`
-    raises.
+    Raises `ConfigurationError` where a connector, a mapping, ``webhooks.yaml`` or single sign-on is set wrongly, and
+    what `open_store` raises.
     """
     connectors = registry or Registry.load(settings)
     hooks = load_webhooks(settings.data_dir / WEBHOOK_FILE, frozenset(connectors.names()))
+    sign_on = oidc_settings(settings)
+    provider = None if sign_on is None else OidcProvider(sign_on)
     used = store or open_store(settings.store_url)
+    refusals = Refusals(used)
     folder = None
     if settings.watch_folder is not None:
         folder = FolderIntake(used, settings, connectors, settings.watch_folder)
@@ -83,6 +95,8 @@ def create_app(
         ):
             yield
         workers.shutdown()
+        if provider is not None:
+            provider.close()
         if store is None:
             used.close()
 
@@ -99,7 +113,8 @@ def create_app(
     )
     app.state.parts = ApiParts(
         store=used,
-        authenticator=Authenticator(used, FailureThrottle()),
+        authenticator=Authenticator(used, FailureThrottle(), refusals),
+        identity=IdentityParts(Passwords(), refusals, settings.tenant, provider),
         backpressure=Backpressure(used, settings.max_pending_alerts),
         deliveries=Deliveries(used, connectors, settings),
         desk=desk or temporal_desk(settings),
@@ -111,22 +126,31 @@ def create_app(
     )
     install_problem_handlers(app)
     app.add_middleware(RequestBoundary)
-    _refuse_open_routes(WITH_TOKEN)
-    for router in (*WITH_TOKEN, *SELF_PROVING, *OPEN):
+    _refuse_open_routes(WITH_TOKEN, Requires)
+    _refuse_open_routes(FOR_ONESELF, Known)
+    for router in (*WITH_TOKEN, *FOR_ONESELF, *SIGN_IN, *SELF_PROVING, *OPEN):
         app.include_router(router)
     return app
 
 
 def required_scope(route: APIRoute) -> Requires | None:
-    """What a route asks of its caller; None where it asks nothing."""
-    calls = (dependency.call for dependency in route.dependant.dependencies)
-    return next((call for call in calls if isinstance(call, Requires)), None)
+    """What a route asks of its caller; None where it names no scope."""
+    return next((call for call in _calls(route) if isinstance(call, Requires)), None)
 
 
-def _refuse_open_routes(routers: Iterable[APIRouter]) -> None:
+def _calls(route: APIRoute) -> Iterator[object]:
+    """What is called before a route's function: its dependencies, and theirs."""
+    waiting = list(route.dependant.dependencies)
+    while waiting:
+        dependency = waiting.pop(0)
+        yield dependency.call
+        waiting = [*dependency.dependencies, *waiting]
+
+
+def _refuse_open_routes(routers: Iterable[APIRouter], guard: type[Requires | Known]) -> None:
     for router in routers:
         for route in router.routes:
-            if not isinstance(route, APIRoute) or required_scope(route) is None:
+            if not isinstance(route, APIRoute) or not any(isinstance(call, guard) for call in _calls(route)):
                 raise TypeError(f"route {route!r} names no scope; give its function a parameter with Requires(...)")
 
 

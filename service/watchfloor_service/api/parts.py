@@ -16,6 +16,7 @@ from watchfloor_service.api.authentication import Authenticator
 from watchfloor_service.api.backpressure import Backpressure
 from watchfloor_service.api.bodies import BodyBudget
 from watchfloor_service.api.delivery import Deliveries
+from watchfloor_service.api.identity import IdentityParts
 from watchfloor_service.api.incident_desk import IncidentDesk
 from watchfloor_service.intake.webhook_file import Webhook
 
@@ -27,6 +28,7 @@ T = TypeVar("T")
 class ApiParts:
     store: Store
     authenticator: Authenticator
+    identity: IdentityParts
     backpressure: Backpressure
     deliveries: Deliveries
     desk: IncidentDesk

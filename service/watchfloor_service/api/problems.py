@@ -67,7 +67,7 @@ _STATUS_AND_TITLE: Final[Mapping[ProblemKind, tuple[int, str]]] = {
     ProblemKind.MALFORMED_BODY: (400, "The body cannot be read"),
     ProblemKind.INVALID_REQUEST: (422, "The request is not valid"),
     ProblemKind.UNAUTHENTICATED: (401, "Authentication failed"),
-    ProblemKind.FORBIDDEN: (403, "The token does not allow this"),
+    ProblemKind.FORBIDDEN: (403, "Not allowed"),
     ProblemKind.NOT_FOUND: (404, "Not found"),
     ProblemKind.METHOD_NOT_ALLOWED: (405, "Method not allowed"),
     ProblemKind.BODY_TIMEOUT: (408, "The body came too slowly"),

@@ -15,13 +15,18 @@ from watchfloor_core.telemetry.spans import span
 
 @contextmanager
 def traced(request: Request, tenant: str, principal: str) -> Iterator[None]:
-    """Trace the block as the request's work. The route's template is named, never the path that was asked for."""
-    route = request.scope.get("route")
+    """Trace the block as the request's work."""
     attributes: dict[str, AttributeValue] = {
         SpanAttribute.TENANT: tenant,
         SpanAttribute.PRINCIPAL: principal,
         SpanAttribute.HTTP_REQUEST_METHOD: request.method,
-        SpanAttribute.HTTP_ROUTE: route.path if isinstance(route, APIRoute) else "unknown",
+        SpanAttribute.HTTP_ROUTE: route_template(request),
     }
     with span(SpanName.REQUEST, attributes):
         yield
+
+
+def route_template(request: Request) -> str:
+    """The address as it is written in the code, never the path that was asked for."""
+    route = request.scope.get("route")
+    return route.path if isinstance(route, APIRoute) else "unknown"
