@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -62,12 +61,6 @@ class RelyingParty:
     """Host name."""
     origins: tuple[str, ...]
     """``https://host[:port]``; with ``http://`` for localhost only."""
-
-
-def relying_party(origin: str | None) -> RelyingParty | None:
-    """For an origin, ``https://host[:port]``, with its host as the id; None for none."""
-    host = None if origin is None else urlsplit(origin).hostname
-    return None if origin is None or host is None else RelyingParty(host, (origin,))
 
 
 def message_of(statement: bytes, payload_type: str = STATEMENT_TYPE) -> bytes:

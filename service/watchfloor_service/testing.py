@@ -29,8 +29,11 @@ from watchfloor_service.access.tokens import PrincipalKind, Scope, create_token
 from watchfloor_service.api.app import create_app
 from watchfloor_service.api.incident_desk import IncidentDesk
 from watchfloor_service.intake.door import batches, take_in
+from watchfloor_workflows.action_messages import ProposalRef, VoteInput, VoteResult
+from watchfloor_workflows.authority.voting import record_vote
 from watchfloor_workflows.human import record_decision, record_reopening
 from watchfloor_workflows.messages import DecideIncidentInput, IncidentStanding, ReopenIncidentInput
+from watchfloor_workflows.passkeys import relying_party
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.settle import settle
 from watchfloor_workflows.triaging import triage
@@ -50,6 +53,19 @@ class DirectDesk:
 
     async def is_reachable(self) -> bool:
         return True
+
+
+class DirectApprovalDesk:
+    """Records votes in the store at once, as the workflow's activity does."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._policy = PolicyFile(settings)
+        self._party = relying_party(settings)
+
+    async def vote(self, tenant: str, proposal_id: str, vote: VoteInput) -> VoteResult:
+        ref = ProposalRef(tenant, proposal_id)
+        return await asyncio.to_thread(record_vote, self._store, self._policy.current(), ref, vote, self._party)
 
 
 class Server(uvicorn.Server):
@@ -121,7 +137,7 @@ class Api:
 @contextmanager
 def served(store: Store, settings: Settings, desk: IncidentDesk | None = None) -> Iterator[Api]:
     """The API over a migrated store, on a free port, until the block ends; without a desk, over a `DirectDesk`."""
-    app = create_app(settings, store, desk=desk or DirectDesk(store))
+    app = create_app(settings, store, desk=desk or DirectDesk(store), approvals=DirectApprovalDesk(store, settings))
     server = Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, server_header=False))
     thread = threading.Thread(target=server.run)
     thread.start()

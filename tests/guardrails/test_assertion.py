@@ -19,7 +19,6 @@ from watchfloor_guardrails.assertion import (
     RelyingParty,
     challenge_of,
     message_of,
-    relying_party,
     verify_assertion,
 )
 from watchfloor_service.testing_passkey import PRESENT, VERIFIED, SoftPasskey
@@ -105,13 +104,6 @@ def test_a_key_signs_only_while_it_is_in_force(at_us: int) -> None:
 def test_without_a_public_address_a_passkey_proves_nothing() -> None:
     with pytest.raises(RefusedError, match="no public address"):
         verify_assertion(SAID, PASSKEY.sign(challenge_of(SAID)), key_of(PASSKEY), 10, None)
-
-
-def test_a_passkey_is_for_the_host_of_the_public_address() -> None:
-    assert relying_party("https://soc.example.org:8443") == RelyingParty(
-        "soc.example.org", ("https://soc.example.org:8443",)
-    )
-    assert relying_party(None) is None
 
 
 def test_another_persons_key_does_not_verify() -> None:

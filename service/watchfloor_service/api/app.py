@@ -25,6 +25,7 @@ from watchfloor_service.access.oidc_provider import OidcProvider
 from watchfloor_service.access.oidc_settings import oidc_settings
 from watchfloor_service.access.operator_token import operator_token
 from watchfloor_service.access.passwords import Passwords
+from watchfloor_service.api.approval_desk import ApprovalDesk, temporal_approval_desk
 from watchfloor_service.api.authentication import Authenticator, Known, Requires
 from watchfloor_service.api.backpressure import Backpressure
 from watchfloor_service.api.bodies import BODIES_IN_MEMORY, BodyBudget
@@ -42,6 +43,7 @@ from watchfloor_service.intake.folder import FolderIntake
 from watchfloor_service.intake.webhook_file import FILE as WEBHOOK_FILE
 from watchfloor_service.intake.webhook_file import load_webhooks
 from watchfloor_service.intake.webhooks import MAX_BODY_BYTES
+from watchfloor_workflows.passkeys import relying_party
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ def create_app(
     *,
     registry: Registry | None = None,
     desk: IncidentDesk | None = None,
+    approvals: ApprovalDesk | None = None,
 ) -> FastAPI:
     """The application over a migrated store; where none is given, over that of the settings, closed at shutdown.
 
@@ -118,6 +121,8 @@ def create_app(
         backpressure=Backpressure(used, settings.max_pending_alerts),
         deliveries=Deliveries(used, connectors, settings),
         desk=desk or temporal_desk(settings),
+        approvals=approvals or temporal_approval_desk(settings),
+        party=relying_party(settings),
         webhooks=hooks,
         max_request_bytes=settings.max_request_bytes,
         bodies=BodyBudget(BODIES_IN_MEMORY * settings.max_request_bytes),

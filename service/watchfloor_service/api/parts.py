@@ -12,6 +12,8 @@ from typing import ParamSpec, TypeVar
 from fastapi import Request
 
 from watchfloor_core.store.engine import Store
+from watchfloor_guardrails.assertion import RelyingParty
+from watchfloor_service.api.approval_desk import ApprovalDesk
 from watchfloor_service.api.authentication import Authenticator
 from watchfloor_service.api.backpressure import Backpressure
 from watchfloor_service.api.bodies import BodyBudget
@@ -32,6 +34,9 @@ class ApiParts:
     backpressure: Backpressure
     deliveries: Deliveries
     desk: IncidentDesk
+    approvals: ApprovalDesk
+    party: RelyingParty | None
+    """For what passkeys are made; None where no browser could use one."""
     webhooks: Mapping[str, Webhook]
     max_request_bytes: int
     bodies: BodyBudget
