@@ -158,7 +158,7 @@ def test_an_entry_beyond_the_size_that_verifiers_hold_is_refused(sqlite_store: S
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"kind": "guess"}, "kind is 'guess', expected one of closure, correlate"),
+        ({"kind": "guess"}, "kind is 'guess', expected one of approval_outcome, approval_request"),
         ({"chain": ""}, "chain is '', expected an incident id"),
         ({"chain": "inc-1\n"}, r"chain is 'inc-1\\n'"),
         ({"chain": "x" * 49}, "chain is"),

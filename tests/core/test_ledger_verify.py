@@ -13,6 +13,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from watchfloor_core.errors import ConfigurationError, LedgerError, NotFoundError
 from watchfloor_core.ledger import (
+    Coverage,
     Decision,
     Fault,
     FaultKind,
@@ -122,7 +123,8 @@ def test_a_whole_ledger_verifies_from_its_file_alone(filled: Store, tmp_path: Pa
         written = export_ledger(connection, TENANT, path)
         in_place = verify_store(connection, TENANT)
     report = verify_file(path)
-    assert report == VerifyReport(TENANT, 7, 3, written.root, None)
+    uncovered = Coverage(0, 0, None, None, (), is_pinned=False, witnessed=None)
+    assert report == VerifyReport(TENANT, 7, 3, written.root, None, uncovered)
     assert (written.entries, written.chains) == (7, 3)
     assert in_place == report
     report.raise_for_fault()
@@ -131,13 +133,23 @@ def test_a_whole_ledger_verifies_from_its_file_alone(filled: Store, tmp_path: Pa
 def test_the_file_is_lines_of_canonical_json_in_the_order_of_chains(exported: bytes, lines: list[bytes]) -> None:
     parsed = [orjson.loads(line) for line in lines[1:]]
     assert exported == b"".join(canonical(value) + b"\n" for value in parsed)
-    assert parsed[0] == {"ledger": {"format": 1, "tenant": TENANT, "chain": None}}
+    assert parsed[0] == {"ledger": {"format": 2, "tenant": TENANT, "chain": None}}
     places = [(value["entry"]["chain"], value["entry"]["seq"]) for value in parsed if "entry" in value]
     assert places == [(FIRST, 1), (FIRST, 2), (FIRST, 3), (FIRST, 4), (SECOND, 1), (SECOND, 2), ("ingest", 1)]
     heads = [(value["head"]["chain"], value["head"]["seq"]) for value in parsed if "head" in value]
     assert heads == [(FIRST, 4), (SECOND, 2), ("ingest", 1)]
     end = parsed[-1]["end"]
     assert (end["tenant"], end["chain"], end["entries"], end["chains"]) == (TENANT, None, 7, 3)
+
+
+def test_a_file_of_format_1_verifies_as_it_did(folder: Path, lines: list[bytes]) -> None:
+    header = lines[1].replace(b'"format":2', b'"format":1')
+    end = lines[-1].replace(b'"checkpoints":0,', b"")
+    old = [b"", header, *lines[2:-1], end]
+    report = verify(folder, b"".join(line + b"\n" for line in old[1:]))
+    assert (report.ok, report.entries, report.coverage) == (True, 7, None)
+    assert fault_of(folder, [*old[:-1], lines[-1]]).kind is FaultKind.TOTALS
+    assert fault_of(folder, [*old[:3], *old[4:]]).kind is FaultKind.MISSING
 
 
 def test_one_chain_can_be_exported(filled: Store, tmp_path: Path) -> None:
@@ -354,7 +366,7 @@ def test_an_entry_that_is_not_canonical_is_malformed_even_with_a_fitting_hash(fo
         (b"", FaultKind.TRUNCATED, 1),
         (b"\n", FaultKind.MALFORMED, 1),
         (b"not json\n", FaultKind.MALFORMED, 1),
-        (b'{"ledger":{"chain":null,"format":2,"tenant":"acme"}}\n', FaultKind.MALFORMED, 1),
+        (b'{"ledger":{"chain":null,"format":3,"tenant":"acme"}}\n', FaultKind.MALFORMED, 1),
         (b'{"ledger":{"chain":null,"format":1,"tenant":"acme"}}', FaultKind.TRUNCATED, 1),
         (b'{"ledger":{"chain":null,"format":1,"tenant":"acme"}}\n', FaultKind.TRUNCATED, 2),
         (b'{"ledger":{"chain":null,"format":1,"tenant":"acme"}}\n\xff\xfe\x00\n', FaultKind.MALFORMED, 2),

@@ -34,6 +34,12 @@ class FaultKind(StrEnum):
     """What the file says about itself at its end does not fit its entries."""
     COLUMN = "column"
     """In the store: a column beside the entry says something else than the entry."""
+    SIGNATURE = "signature"
+    """A checkpoint that no trusted key signed, or none at all where one is asked for."""
+    CHECKPOINT = "checkpoint"
+    """Entries or checkpoints are not those that were signed."""
+    WITNESS = "witness"
+    """The witness has kept another checkpoint, or a newer one."""
     WRONG_ROOT = "wrong_root"
     """The ledger is whole in itself but not the one that was expected."""
 
@@ -65,6 +71,26 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """For which entries signed checkpoints vouch."""
+
+    checkpoints: int
+    """Equals the number of the last one."""
+    entries: int
+    """At the last one; what came after it is in no checkpoint yet."""
+    at_us: int | None
+    """When the last one was made."""
+    digest: str | None
+    """SHA-256 of the last one's payload."""
+    key_ids: tuple[str, ...]
+    """Of the keys that signed, in the order they first did."""
+    is_pinned: bool
+    """Whether the verifier knew the keys from elsewhere. If not, the ledger vouches for itself."""
+    witnessed: int | None
+    """Checkpoints that a witness has the same; None where none was asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyReport:
     """The result of a verification."""
 
@@ -76,6 +102,8 @@ class VerifyReport:
     root: str | None
     """Merkle root over the heads (`watchfloor_core.ledger.merkle`); None where there is a fault."""
     fault: Fault | None
+    coverage: Coverage | None = None
+    """None where the checkpoints were not reached, or an export is of one chain or of format 1 and so has none."""
 
     @property
     def ok(self) -> bool:

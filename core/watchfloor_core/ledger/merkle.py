@@ -1,9 +1,13 @@
-"""The Merkle tree hash of RFC 6962 (section 2.1) over the heads of all chains: one value that stands for a ledger."""
+"""Merkle trees of RFC 6962 (section 2.1): one hash that stands for many, and short proofs that one is among them.
+
+A leaf's hash is SHA-256(0x00 ‖ leaf), an inner node's SHA-256(0x01 ‖ left ‖ right), that of no leaves SHA-256 of
+nothing. The hash of a ledger entry is such a leaf hash already.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from watchfloor_core.canonical import canonical
 from watchfloor_core.ledger.heads import Head
@@ -22,12 +26,72 @@ def root_of(tenant: str, heads: Mapping[str, Head]) -> str:
 
 
 def merkle_root(leaves: Iterable[bytes]) -> bytes:
-    """SHA-256 tree hash: leaves behind 0x00, inner nodes behind 0x01, the hash of nothing for no leaves."""
-    level = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    """The tree hash of these leaves."""
+    return tree_root([leaf_hash(leaf) for leaf in leaves])
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + leaf).digest()
+
+
+def tree_root(hashes: Sequence[bytes]) -> bytes:
+    """The tree hash of leaves of which the hashes are given."""
+    level = hashes
     if not level:
         return hashlib.sha256().digest()
     while len(level) > 1:
-        # Pairing from the left and carrying an odd last node up is RFC 6962's split at the largest power of two.
-        paired = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
-        level = paired + level[len(paired) * 2 :]
+        level = _above(level)
     return level[0]
+
+
+def audit_path(hashes: Sequence[bytes], index: int) -> list[bytes]:
+    """The neighbours on the way from leaf ``index`` (from 0) up to the root, the lowest first (section 2.1.1).
+
+    Raises IndexError where there is no such leaf.
+    """
+    if not 0 <= index < len(hashes):
+        raise IndexError(f"there is no leaf {index} among {len(hashes)}")
+    path: list[bytes] = []
+    level = hashes
+    while len(level) > 1:
+        neighbour = index ^ 1
+        # An odd last node goes up alone: it has no neighbour here.
+        if neighbour < len(level):
+            path.append(level[neighbour])
+        level = _above(level)
+        index //= 2
+    return path
+
+
+def root_by_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root of the tree of ``size`` leaves in which the leaf with the hash ``leaf`` stands at ``index``.
+
+    Raises ValueError where the path is not of the length that such a place has.
+    """
+    if not 0 <= index < size:
+        raise ValueError(f"a tree of {size} leaves has no leaf {index}")
+    neighbours = iter(path)
+    found, last = leaf, size - 1
+    try:
+        while last > 0:
+            if index % 2:
+                found = _node(next(neighbours), found)
+            elif index < last:
+                found = _node(found, next(neighbours))
+            index, last = index // 2, last // 2
+    except StopIteration:
+        raise ValueError(f"the path has only {len(path)} hashes") from None
+    if next(neighbours, None) is not None:
+        raise ValueError(f"the path has {len(path)} hashes, more than it needs")
+    return found
+
+
+def _above(level: Sequence[bytes]) -> list[bytes]:
+    # Pairing from the left and carrying an odd last node up is RFC 6962's split at the largest power of two.
+    paired = [_node(left, right) for left, right in zip(level[::2], level[1::2], strict=False)]
+    paired.extend(level[len(paired) * 2 :])
+    return paired
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
