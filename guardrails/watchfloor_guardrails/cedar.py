@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, TypeAlias
 
@@ -80,7 +81,7 @@ class CedarHit:
     """Of which each must hold one, where it asks for some."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CedarPolicies:
     """The operator's policies, parsed once."""
 
@@ -107,7 +108,7 @@ class CedarPolicies:
             raise ConfigurationError(f"the policies do not go together: {error}") from error
         return cls(rules, parsed)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 (64 hex digits) of what the policies say, whatever their files, formatting, comments and order."""
         content = [rule.content for rule in sorted(self.rules, key=lambda rule: rule.id)]

@@ -128,7 +128,7 @@ def _date(value: object) -> date:
 
 
 _Level: TypeAlias = Annotated[AutonomyLevel, PlainValidator(parse_level)]
-_SeverityName: TypeAlias = Annotated[Severity, PlainValidator(_severity)]
+SeverityName: TypeAlias = Annotated[Severity, PlainValidator(_severity)]
 Tenants: TypeAlias = Annotated[NameMatch, PlainValidator(_tenants)]
 """A name, or a prefix where it is written as one."""
 _Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -142,7 +142,7 @@ class _LimitsEntry(Entry):
     close_below: float | None = Field(default=None, ge=0, le=0.5, allow_inf_nan=False)
     min_certainty: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     max_alerts: int | None = Field(default=None, ge=1)
-    max_severity: _SeverityName | None = None
+    max_severity: SeverityName | None = None
     sample_review: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
 
 
@@ -198,7 +198,7 @@ class _MatchEntry(Entry):
     detector: _DetectorEntry | None = None
     asset: _EntityEntry | None = None
     entity: _EntityEntry | None = None
-    severity_max: _SeverityName = Severity.MEDIUM
+    severity_max: SeverityName = Severity.MEDIUM
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:

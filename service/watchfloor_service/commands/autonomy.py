@@ -101,7 +101,7 @@ def _path_in_force(settings: Settings) -> Path:
     """What the running stack decides by, where one runs: it may have been started with another file than this call."""
     stack = find_running(settings.data_dir)
     if stack is not None and stack.autonomy_file is not None:
-        return Path(stack.autonomy_file)
+        settings = settings.model_copy(update={"autonomy_file": Path(stack.autonomy_file)})
     return policy_path(settings)
 
 
