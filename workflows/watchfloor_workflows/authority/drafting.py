@@ -23,13 +23,22 @@ AGENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,95}")
 """As `watchfloor_guardrails.switches` takes it: whoever cannot be stopped proposes nothing."""
 
 
-def draft_action(connection: Connection, tenant: str, draft: ActionDraft, *, decoy_answer: str | None = None) -> str:
-    """Take in a draft and have a workflow started for it; returns the proposal's id.
+def draft_action(
+    connection: Connection,
+    tenant: str,
+    draft: ActionDraft,
+    *,
+    decoy_answer: str | None = None,
+    proposal_id: str | None = None,
+) -> str:
+    """Take in a draft and have a workflow started for it; returns the proposal's id, a random one if none is given.
 
     Raises `ConfigurationError` with all that is wrong with it, and `NotFoundError` where the incident, or what is to be
     undone, is not of this tenant.
     """
-    proposal_id, decision = prepare_action(connection, tenant, draft, decoy_answer=decoy_answer)
+    proposal_id, decision = prepare_action(
+        connection, tenant, draft, decoy_answer=decoy_answer, proposal_id=proposal_id
+    )
     record_decisions(connection, tenant, [decision])
     return proposal_id
 
@@ -40,6 +49,7 @@ def prepare_action(
     draft: ActionDraft,
     *,
     decoy_answer: str | None = None,
+    proposal_id: str | None = None,
     starts_itself: bool = True,
 ) -> tuple[str, Decision]:
     """As `draft_action`, for a caller who records the decision together with its own.
@@ -52,7 +62,7 @@ def prepare_action(
     held = read_incident(connection, tenant, draft.incident_id)
     if draft.undo_of is not None:
         _require_ours(connection, tenant, draft)
-    proposal_id = f"act-{secrets.token_hex(8)}"
+    proposal_id = proposal_id or f"act-{secrets.token_hex(8)}"
     now = now_us()
     decision = Decision(
         chain=held.id,
