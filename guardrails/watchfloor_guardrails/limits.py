@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from watchfloor_core.canonical import JsonValue, canonical
@@ -170,4 +171,6 @@ class LimitTable:
 
 
 DEFAULT_LIMITS: Final = LimitTable()
-"""What holds where the operator has written no limits; ``default_limits.yaml`` says the same with comments."""
+"""What holds where the operator has written no limits."""
+DEFAULT_LIMITS_FILE: Final = Path(__file__).with_name("default_limits.yaml")
+"""The same with comments, for the operator to copy."""

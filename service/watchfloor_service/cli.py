@@ -27,6 +27,7 @@ GROUPS: Final = {
     "alert": "Look at alerts: why one counts as a duplicate, and undo it.",
     "deadletter": "List malformed records and drive them in again.",
     "autonomy": "Show who decides what, and explain one incident's ruling.",
+    "policy": "Write, check, sign and put in force the operator's policy.",
     "keys": "List and rotate the keys of this installation.",
     "ledger": "Verify and export the ledger.",
     "account": "Manage people's accounts and their roles.",
