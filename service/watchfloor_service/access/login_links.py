@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, insert, select, update
 
 from watchfloor_core.clock import MICROSECONDS
-from watchfloor_core.errors import ConfigurationError, Problem, RefusedError
+from watchfloor_core.errors import ConfigurationError, ConflictError, Problem, RefusedError
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_identity import account, login_link
 from watchfloor_guardrails.roles import Role
@@ -65,13 +65,15 @@ def first_link(store: Store, tenant: str, by: str) -> str | None:
     with store.read() as connection:
         if has_accounts(connection):
             return None
-    with changing_accounts(store, tenant, by) as changes:
-        if has_accounts(changes.connection):
-            return None
-        changes.create(FIRST_ACCOUNT, "First administrator")
-        for role in (Role.ADMIN, Role.LEAD):
-            changes.grant(FIRST_ACCOUNT, tenant, role)
-        return make_link(changes, FIRST_ACCOUNT)
+    try:
+        with changing_accounts(store, tenant, by) as changes:
+            changes.create(FIRST_ACCOUNT, "First administrator")
+            for role in (Role.ADMIN, Role.LEAD):
+                changes.grant(FIRST_ACCOUNT, tenant, role)
+            return make_link(changes, FIRST_ACCOUNT)
+    except ConflictError:
+        # Another start was first, and has printed its link.
+        return None
 
 
 def principal_of_link(connection: Connection, token: str, at_us: int) -> str | None:
