@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +51,7 @@ class Witness:
     def keep(self, tenant: str, number: int, envelope: str) -> None:
         """Add a copy, durable on return. The same copy may be there already.
 
-        A file is made and written, never renamed or removed: a folder that allows no more is enough. Raises
+        A file is made and written, never renamed: a folder that allows no more is enough. Raises
         `UnavailableError` where it cannot be written now, and `LedgerError` where another envelope stands there.
         """
         path = self._path(tenant, number)
@@ -68,6 +69,9 @@ class Witness:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
+            # Out of the way of the next try. Where the folder allows no removal, the next try names the remedy.
+            with suppress(OSError):
+                path.unlink()
             raise UnavailableError(f"the witness's copy {str(path)!r} was not written ({error.strerror})") from error
 
     def _must_be(self, path: Path, envelope: str, copy: str) -> None:
