@@ -29,6 +29,7 @@ GROUPS: Final = {
     "autonomy": "Show who decides what, and explain one incident's ruling.",
     "policy": "Write, check, sign and put in force the operator's policy.",
     "keys": "List and rotate the keys of this installation.",
+    "kill": "Stop what acts, and let it go again.",
     "ledger": "Verify and export the ledger.",
     "account": "Manage people's accounts and their roles.",
     "token": "Make and revoke tokens for the API.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, select, text, update
 
@@ -16,8 +17,9 @@ from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_guardrails.decision import Principal
 from watchfloor_guardrails.switches import refusals_to_release
 
-_FREEZE = text(
-    "INSERT INTO freeze (tenant, action_class, proposal_id, reason, since_us) "
+_FREEZE: Final = text(
+    # PostgreSQL keeps the word for itself unless it is quoted.
+    'INSERT INTO "freeze" (tenant, action_class, proposal_id, reason, since_us) '
     "VALUES (:tenant, :action_class, :proposal_id, :reason, :now) ON CONFLICT DO NOTHING"
 )
 
