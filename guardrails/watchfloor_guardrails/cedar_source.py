@@ -34,6 +34,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _ANNOTATIONS: Final = ("id", "effect", "quorum", "roles", "reason")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n\r]*|[()\[\]{};"]', re.DOTALL)
 _NUMBERED: Final = re.compile(r"^for policy `[^`]*`, ")
+_PER_ACTION: Final = re.compile(r' in context for Action::"[^"]*"')
 
 _Wrong: TypeAlias = Callable[[str], None]
 """Takes a mistake of the policy that is being read."""
@@ -178,8 +179,8 @@ def _rule(statement: Statement, problems: list[Problem]) -> Iterator[CedarRule]:
     policy = policies[0]
     if policy["effect"] != "forbid":
         wrong("an operator's policy can only forbid; what is allowed is for autonomy.yaml and the invariants to say")
-    for found in cedarpy.validate_policies(statement.text, _schema()).errors:
-        wrong(_NUMBERED.sub("", found.error))
+    for message in _against_schema(statement.text):
+        wrong(message)
     notes = policy.get("annotations", {})
     rule = CedarRule(
         id=_id(notes, wrong),
@@ -244,6 +245,14 @@ def _reason(notes: Mapping[str, str | None], wrong: _Wrong) -> str:
     if len(value) > 500 or not value.isprintable():
         wrong("@reason: one line of at most 500 characters is expected")
     return value
+
+
+def _against_schema(text: str) -> Iterator[str]:
+    """What Cedar's validator finds; it says the same once for every action class, and we once."""
+    errors = (_NUMBERED.sub("", found.error) for found in cedarpy.validate_policies(text, _schema()).errors)
+    for message in dict.fromkeys(_PER_ACTION.sub("", error) for error in errors):
+        is_optional = "optional attribute" in message
+        yield f"{message}; ask for it first with `has` and `&&`" if is_optional else message
 
 
 def _parsed(text: str) -> list[PolicyContent]:

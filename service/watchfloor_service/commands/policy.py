@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import now_us, to_iso
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.keys.signing import load_private_key
@@ -240,6 +241,16 @@ def _print_policy(settings: Settings, policy: Policy) -> None:
     ]
     print_table(headers, table)
     console().print(f"digest {policy.digest}")
+
+
+def _limit(value: JsonValue) -> str:
+    match value:
+        case list():
+            return ", ".join(_limit(one) for one in value)
+        case {"up_to": up_to, "people": people}:
+            return f"{people} beyond" if up_to is None else f"{people} up to {up_to}"
+        case _:
+            return str(value)
 
 
 def _policy(policy: Policy) -> dict[str, object]:
