@@ -80,17 +80,19 @@ def policy_digest(matrix: AutonomyMatrix, limits: LimitTable, cedar: CedarPolici
     return hashlib.sha256(canonical(parts)).hexdigest()
 
 
-def check_bundle(files: Mapping[str, bytes], folder: str, *, tests: str | None = None) -> BundleReport:
+def check_bundle(files: Mapping[str, bytes], folder: str, *, tests: tuple[str, str] | None = None) -> BundleReport:
     """Everything that is wrong with these files, and what came of the examples.
 
-    ``folder`` stands before the files' names in messages. ``tests`` are examples to be run instead of the bundle's own.
+    ``folder`` stands before the files' names in messages. ``tests`` are examples to be run instead of the bundle's own:
+    their file's name and text.
     """
     problems: list[Problem] = []
     content = _content(files, folder, problems)
     own = files.get(TESTS_FILE)
     examples: tuple[PolicyTest, ...] = ()
     if tests is not None:
-        examples = _part(lambda: load_policy_tests(tests, "the examples given"), problems) or ()
+        name, text = tests
+        examples = _part(lambda: load_policy_tests(text, name), problems) or ()
     elif own is not None:
         examples = _read(own, f"{folder}/{TESTS_FILE}", load_policy_tests, problems) or ()
     if problems or content is None:

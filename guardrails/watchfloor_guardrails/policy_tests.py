@@ -34,6 +34,7 @@ class PolicyTest:
     """One example."""
 
     name: str
+    file: str
     line: int
     request: _RequestEntry
     expect: _ExpectEntry
@@ -44,6 +45,7 @@ class PolicyTestResult:
     """What came of an example."""
 
     name: str
+    file: str
     line: int
     failures: tuple[str, ...]
     """What the policy says otherwise than expected; empty where the example holds."""
@@ -75,7 +77,10 @@ def run_policy_test(
     found = limits.limits_for(entry.tenant, entry.action_class)
     touched = entry.blast_assets + entry.blast_users
     return PolicyTestResult(
-        test.name, test.line, tuple(_failures(test.expect, level=level, hits=hits, limits=found, touched=touched))
+        test.name,
+        test.file,
+        test.line,
+        tuple(_failures(test.expect, level=level, hits=hits, limits=found, touched=touched)),
     )
 
 
@@ -235,4 +240,4 @@ def _tests(document: Document, problems: list[Problem]) -> Iterator[PolicyTest]:
             continue
         if not entry.expect.model_fields_set:
             problems.append(document.problem(("tests", index, "expect"), "expects nothing; name effect, hits or level"))
-        yield PolicyTest(entry.name, document.lines[("tests", index)], entry.request, entry.expect)
+        yield PolicyTest(entry.name, document.file, document.lines[("tests", index)], entry.request, entry.expect)

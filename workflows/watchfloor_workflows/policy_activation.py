@@ -16,7 +16,7 @@ from watchfloor_core.ledger.record import Decision, record_decisions
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
-from watchfloor_guardrails.bundle import TESTS_FILE, PolicyContent, check_bundle
+from watchfloor_guardrails.bundle import PolicyContent, check_bundle
 from watchfloor_guardrails.bundle_signature import SIGNATURE_FILE, Manifest, verify_bundle
 from watchfloor_workflows.policy_folder import point_to, read_folder, write_version
 from watchfloor_workflows.policy_records import ActivatedPolicy, keep_activated, last_activated, read_key
@@ -70,8 +70,7 @@ def checked_content(files: Mapping[str, bytes], folder: str) -> PolicyContent:
     report = check_bundle(files, folder)
     problems = list(report.problems)
     for test in report.tests:
-        file = f"{folder}/{TESTS_FILE}"
-        problems += [Problem(f"test {test.name!r}: {failure}", file, test.line) for failure in test.failures]
+        problems += [Problem(f"test {test.name!r}: {failure}", test.file, test.line) for failure in test.failures]
     if problems or report.content is None:
         raise ConfigurationError(problems)
     return report.content

@@ -74,7 +74,9 @@ def check(
 ) -> None:
     """Check a bundle before it is put in force: every mistake with file and line, and every example."""
     with answering():
-        report = check_bundle(read_folder(folder), str(folder), tests=None if tests is None else _text(tests))
+        report = check_bundle(
+            read_folder(folder), str(folder), tests=None if tests is None else (str(tests), _text(tests))
+        )
         if as_json:
             print_json(_report(folder, report))
         else:
@@ -191,7 +193,7 @@ def _lines(folder: Path, report: BundleReport) -> list[str]:
     lines = [str(problem) for problem in report.problems]
     for test in report.tests:
         lines.append(f"{'wrong' if test.failures else 'right'}  {test.name}")
-        lines += [f"       {folder}/{TESTS_FILE}:{test.line}: {failure}" for failure in test.failures]
+        lines += [f"       {test.file}:{test.line}: {failure}" for failure in test.failures]
     wrong = sum(bool(test.failures) for test in report.tests)
     if report.content is None:
         lines.append(f"{folder} has {len(report.problems)} mistakes.")
@@ -214,7 +216,10 @@ def _report(folder: Path, report: BundleReport) -> dict[str, object]:
         "problems": [
             {"file": one.file, "line": one.line, "path": one.path, "message": one.message} for one in report.problems
         ],
-        "tests": [{"name": test.name, "line": test.line, "failures": list(test.failures)} for test in report.tests],
+        "tests": [
+            {"name": test.name, "file": test.file, "line": test.line, "failures": list(test.failures)}
+            for test in report.tests
+        ],
     }
 
 
