@@ -140,10 +140,10 @@ def create_app(
 
 def required_scope(route: APIRoute) -> Requires | None:
     """What a route asks of its caller; None where it names no scope."""
-    return next((call for call in _calls(route) if isinstance(call, Requires)), None)
+    return next((call for call in dependencies_of(route) if isinstance(call, Requires)), None)
 
 
-def _calls(route: APIRoute) -> Iterator[object]:
+def dependencies_of(route: APIRoute) -> Iterator[object]:
     """What is called before a route's function: its dependencies, and theirs."""
     waiting = list(route.dependant.dependencies)
     while waiting:
@@ -155,7 +155,7 @@ def _calls(route: APIRoute) -> Iterator[object]:
 def _refuse_open_routes(routers: Iterable[APIRouter], guard: type[Requires | Known]) -> None:
     for router in routers:
         for route in router.routes:
-            if not isinstance(route, APIRoute) or not any(isinstance(call, guard) for call in _calls(route)):
+            if not isinstance(route, APIRoute) or not any(isinstance(call, guard) for call in dependencies_of(route)):
                 raise TypeError(f"route {route!r} names no scope; give its function a parameter with Requires(...)")
 
 

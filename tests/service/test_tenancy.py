@@ -1,0 +1,280 @@
+"""Every route of the application, tried with another tenant's callers, with each role, and with forged programs.
+
+The routes are read from the application itself: one that is added tomorrow is tried tomorrow. Where it takes an object
+that is not known here, or a body, the test says what to add to `OBJECTS` or `BODIES`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+import orjson
+import pytest
+from fastapi.routing import APIRoute
+from sqlalchemy import insert, select, update
+from starlette.routing import BaseRoute
+
+from watchfloor_core.settings import Settings
+from watchfloor_core.store.engine import Store, open_store
+from watchfloor_core.store.schema import api_token
+from watchfloor_core.store.schema_authority import action_proposal
+from watchfloor_core.store.tables import metadata
+from watchfloor_guardrails.decision import PrincipalKind
+from watchfloor_guardrails.roles import SCOPES_OF_ROLE, Role, Scope, holdable
+from watchfloor_service.access.testing import Browser, add_person, signed_in
+from watchfloor_service.api.app import create_app, dependencies_of, required_scope
+from watchfloor_service.api.authentication import Known
+from watchfloor_service.testing import Api, DirectDesk, eve_alert, eve_lines, plant_incidents, served
+
+OURS, THEIRS = "default", "acme"
+MARK = "ONLY-ACME-KNOWS"
+"""Stands in whatever is planted in the other tenant."""
+
+WITHOUT_CALLER: Final = {
+    "GET /healthz",
+    "POST /v1/webhooks/{name}",
+    "POST /v1/session",
+    "GET /v1/first-login",
+    "POST /v1/first-login",
+    "GET /v1/oidc/login",
+    "GET /v1/oidc/callback",
+}
+"""Ask for no caller; each such route is here on purpose."""
+
+
+def plant_incident_of(store: Store, settings: Settings, tenant: str) -> str:
+    with store.read() as connection:
+        incident = metadata.tables["incident"]
+        found = connection.execute(select(incident.c.id).where(incident.c.tenant == tenant)).scalars().first()
+    if found is not None:
+        return str(found)
+    mark = MARK if tenant == THEIRS else "ours"
+    unreadable = orjson.dumps({**eve_alert(99), "timestamp": mark})
+    return plant_incidents(store, settings, tenant, eve_lines(12, signature=mark) + unreadable + b"\n")[0]
+
+
+def plant_proposal_of(store: Store, settings: Settings, tenant: str) -> str:
+    identifier = f"act-{'a' if tenant == THEIRS else 'b'}{'0' * 15}"
+    incident_id = plant_incident_of(store, settings, tenant)
+    text = MARK if tenant == THEIRS else "ours"
+    with store.write() as connection:
+        known = select(action_proposal.c.id).where(action_proposal.c.tenant == tenant)
+        if connection.execute(known).first() is None:
+            connection.execute(
+                insert(action_proposal).values(
+                    tenant=tenant,
+                    id=identifier,
+                    incident_id=incident_id,
+                    incident_revision=1,
+                    draft={"note": text},
+                    status="draft",
+                    reason=text,
+                    created_us=1,
+                    updated_us=1,
+                )
+            )
+    return identifier
+
+
+OBJECTS: Final[dict[str, Callable[[Store, Settings, str], str]]] = {
+    "incident_id": plant_incident_of,
+    "proposal_id": plant_proposal_of,
+}
+"""How an object of a tenant comes to be, by the name of the parameter that takes it in an address; gives its id."""
+
+BODIES: Final[dict[str, object]] = {
+    "POST /v1/alerts": eve_lines(1, first=5_000),
+    "POST /v1/incidents/{incident_id}/decision": {"verdict": "FalsePositive", "comment": "seen", "revision": 1},
+    "POST /v1/incidents/{incident_id}/reopen": {"comment": "again"},
+    "POST /v1/incidents/{incident_id}/merge": {"other": "inc-0000000000000000", "reason": "same"},
+    "POST /v1/incidents/{incident_id}/split": {"shape_ids": ["0" * 32], "reason": "other"},
+    "POST /v1/session/tenant": {"tenant": OURS},
+    "DELETE /v1/session": None,
+}
+"""A body that each route which changes something accepts; bytes go as NDJSON."""
+
+
+def walk(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
+    """(method and address, route) of all, through included routers."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            for method in sorted(route.methods or ()):
+                yield f"{method} {prefix}{route.path}", route
+            continue
+        included = getattr(route, "original_router", None)
+        assert included is not None, f"{route!r} is a kind of route that is not tried here"
+        yield from walk(included.routes, prefix + route.include_context.prefix)  # type: ignore[attr-defined]  # FastAPI's own
+
+
+def routes_of_the_application() -> dict[str, APIRoute]:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder))
+        store = open_store(settings.store_url)
+        try:
+            return dict(walk(create_app(settings, store, desk=DirectDesk(store)).routes))
+        finally:
+            store.close()
+
+
+ROUTES: Final = routes_of_the_application()
+SCOPED: Final = {name: route for name, route in ROUTES.items() if required_scope(route) is not None}
+FOR_ONESELF: Final = {
+    name: route
+    for name, route in ROUTES.items()
+    if name not in SCOPED and any(isinstance(call, Known) for call in dependencies_of(route))
+}
+EACH_SCOPED: Final = pytest.mark.parametrize("name", SCOPED)
+
+
+def scope_of(name: str) -> Scope:
+    needed = required_scope(SCOPED[name])
+    assert needed is not None
+    return needed.scope
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Iterator[Api]:
+    """One for all routes, with something of each kind in both tenants."""
+    folder = tmp_path_factory.mktemp("tenancy")
+    shutil.copyfile(migrated_sqlite_file, folder / "store.db")
+    settings = Settings(data_dir=folder)
+    store = open_store(f"sqlite:///{folder / 'store.db'}")
+    for plant in OBJECTS.values():
+        for tenant in (OURS, THEIRS):
+            plant(store, settings, tenant)
+    for role in Role:
+        add_person(store, role.value, role, tenant=OURS)
+    add_person(store, "everything", *Role, tenant=OURS)
+    add_person(store, "abroad", *Role, tenant=THEIRS)
+    with served(store, settings) as running:
+        yield running
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def people(api: Api) -> Iterator[dict[str, Browser]]:
+    """A browser of each person, by name."""
+    names = [*(role.value for role in Role), "everything", "abroad"]
+    browsers = [signed_in(api, name) for name in names]
+    yield {name: browser.__enter__() for name, browser in zip(names, browsers, strict=True)}
+    for browser in browsers:
+        browser.__exit__(None, None, None)
+
+
+def ask(
+    client: httpx.Client, name: str, api: Api, *, objects_of: str, headers: dict[str, str] | None = None
+) -> httpx.Response:
+    """Call a route for an object of that tenant."""
+    method, path = name.split(" ", 1)
+    for parameter in ROUTES[name].param_convertors:
+        if parameter not in OBJECTS:
+            pytest.fail(f"{name} takes {parameter!r}: add to OBJECTS how one comes to be in a tenant")
+        path = path.replace(f"{{{parameter}}}", OBJECTS[parameter](api.store, api.settings, objects_of))
+    if method == "GET":
+        return client.get(path, headers=headers)
+    if name not in BODIES:
+        pytest.fail(f"{name} changes something: add a body that it accepts to BODIES")
+    body = BODIES[name]
+    if isinstance(body, bytes):
+        as_ndjson = {"Content-Type": "application/x-ndjson", **(headers or {})}
+        return client.request(method, path, content=body, headers=as_ndjson)
+    return client.request(method, path, json=body, headers=headers)
+
+
+def everything_of(store: Store, tenant: str) -> dict[str, list[str]]:
+    """All rows of a tenant, but for the sessions of its people, which are seen to be in use."""
+    with store.read() as connection:
+        return {
+            name: sorted(repr(row) for row in connection.execute(table.select().where(table.c.tenant == tenant)))
+            for name, table in metadata.tables.items()
+            if "tenant" in table.c and name not in {"login_session"}
+        }
+
+
+def test_every_route_asks_who_calls_or_is_known_not_to() -> None:
+    assert len(ROUTES) >= 20
+    assert {name for name in ROUTES if name not in SCOPED and name not in FOR_ONESELF} == WITHOUT_CALLER
+
+
+@pytest.mark.parametrize("name", [*SCOPED, *FOR_ONESELF])
+def test_a_stranger_gets_nothing(api: Api, name: str) -> None:
+    # From an address of its own for each: the throttle is another test's.
+    address = f"2001:db8:{list(ROUTES).index(name):x}::1"
+    answer = ask(api.stranger(), name, api, objects_of=THEIRS, headers={"X-Forwarded-For": address})
+    assert answer.status_code == 401
+    assert MARK not in answer.text
+
+
+@EACH_SCOPED
+@pytest.mark.parametrize("way", ["token", "session"])
+def test_another_tenants_caller_gets_nothing_and_changes_nothing(
+    api: Api, people: dict[str, Browser], name: str, way: str
+) -> None:
+    if way == "token":
+        client, headers = api.client(*Scope, tenant=OURS, kind=PrincipalKind.PERSON, principal="eve"), {}
+    else:
+        client, headers = people["everything"].client, people["everything"].headers
+    before = everything_of(api.store, THEIRS)
+    answer = ask(client, name, api, objects_of=THEIRS, headers=headers)
+    if ROUTES[name].param_convertors:
+        assert answer.status_code in (403, 404, 409)
+    else:
+        assert answer.status_code < 300 or answer.status_code in (403, 404, 409)
+    assert MARK not in answer.text
+    assert everything_of(api.store, THEIRS) == before
+
+
+def test_what_another_tenant_has_is_there_for_its_own_people(api: Api, people: dict[str, Browser]) -> None:
+    # Else the test above would pass by asking for nothing.
+    names = [name for name in SCOPED if name.startswith("GET") and scope_of(name) in SCOPES_OF_ROLE[Role.LEAD]]
+    answers = {name: ask(people["abroad"].client, name, api, objects_of=THEIRS) for name in names}
+    assert {answer.status_code for answer in answers.values()} == {200}
+    telling = {name for name, answer in answers.items() if MARK in answer.text}
+    assert telling >= {"GET /v1/incidents", "GET /v1/incidents/{incident_id}", "GET /v1/deadletters"}
+
+
+@pytest.mark.parametrize("name", [*SCOPED, *FOR_ONESELF])
+@pytest.mark.parametrize("way", ["token", "session"])
+def test_a_tenant_that_is_not_the_callers_cannot_be_named(
+    api: Api, people: dict[str, Browser], name: str, way: str
+) -> None:
+    if way == "token":
+        client, headers = api.client(*Scope, tenant=OURS, kind=PrincipalKind.PERSON, principal="eve"), {}
+    else:
+        client, headers = people["everything"].client, people["everything"].headers
+    answer = ask(client, name, api, objects_of=THEIRS, headers={**headers, "X-Watchfloor-Tenant": THEIRS})
+    assert answer.status_code == 403
+    assert MARK not in answer.text
+
+
+@EACH_SCOPED
+@pytest.mark.parametrize("role", Role)
+def test_a_role_opens_exactly_the_routes_whose_scope_it_carries(
+    api: Api, people: dict[str, Browser], name: str, role: Role
+) -> None:
+    browser = people[role.value]
+    answer = ask(browser.client, name, api, objects_of=OURS, headers=browser.headers)
+    if scope_of(name) in SCOPES_OF_ROLE[role]:
+        assert answer.status_code not in (401, 403), answer.text
+    else:
+        assert answer.status_code == 403
+
+
+@EACH_SCOPED
+@pytest.mark.parametrize("kind", [PrincipalKind.SERVICE, PrincipalKind.AGENT])
+def test_a_program_that_the_store_says_may_do_all_may_do_no_more_than_a_program(
+    api: Api, name: str, kind: PrincipalKind
+) -> None:
+    needed = required_scope(SCOPED[name])
+    assert needed is not None
+    token = api.token(*Scope, kind=PrincipalKind.PERSON, principal=f"forged-{kind.value}")
+    with api.store.write() as connection:
+        connection.execute(update(api_token).where(api_token.c.id == token.split("_")[1]).values(kind=kind.value))
+    answer = ask(api.bearer(token), name, api, objects_of=OURS)
+    may = needed.scope in holdable(kind) and not needed.is_for_people
+    assert (answer.status_code != 403) is may, answer.text
