@@ -140,6 +140,12 @@ class Settings(BaseSettings):
     debounce_s: float = Field(default=2.0, ge=0)
     """Wall-clock seconds that a re-triage waits for further alerts."""
 
+    # Ledger
+    checkpoint_interval_s: int = Field(default=300, ge=10)
+    """A checkpoint of the ledger is signed so often, where anything came since the last one."""
+    checkpoint_witness: Path | None = None
+    """Folder that gets a copy of every checkpoint: one that whoever can write to the database cannot reach."""
+
     # Telemetry
     otlp_endpoint: str | None = None
     """OTLP/HTTP base URL; spans are always kept locally as well."""

@@ -56,7 +56,7 @@ def test_a_full_disk_is_said_so_and_the_next_try_starts_anew(tmp_path: Path, mon
     real = os.open
 
     def open_full(path: Path, flags: int, mode: int) -> int:
-        path.touch()
+        os.close(real(path, flags, mode))
         return real("/dev/full", os.O_WRONLY)
 
     with monkeypatch.context() as patch:
