@@ -34,7 +34,36 @@ BODIES: dict[str, dict[str, object]] = {
     "reopen": {"comment": "again"},
     "merge": {"other": NOBODY, "reason": "same"},
     "split": {"shape_ids": ["0" * 32], "reason": "other"},
+    "undo": {"purpose": "over"},
+    "edit": {"lease_s": 60, "reason": "shorter"},
+    "lift": {"reason": "looked"},
 }
+SIGNATURE = "A" * 88
+BODIES_BY_PATH: dict[str, dict[str, object]] = {
+    "/v1/actions": {
+        "incident_id": NOBODY,
+        "action_class": "deny ip",
+        "target": {"kind": "ip", "value": "192.0.2.1"},
+        "purpose": "stop it",
+    },
+    "/v1/approvals/{proposal_id}/decision": {"decision": "deny", "digest": "0" * 64, "comment": "no"},
+    "/v1/approver-keys": {
+        "kind": "ed25519",
+        "public_key": "A" * 44,
+        "proof": {"signature": SIGNATURE},
+        "label": "laptop",
+    },
+    "/v1/approver-keys/passkey-options": {},
+    "/v1/approver-keys/passkeys": {
+        "challenge_id": "0" * 32,
+        "credential_id": "AAAA",
+        "client_data": "AAAA",
+        "attestation": "AAAA",
+        "label": "phone",
+    },
+    "/v1/approver-keys/{key_id}/revoke": {},
+}
+NAMED = {"{proposal_id}": "act-0000000000000000", "{action_class}": "deny%20ip", "{key_id}": "0" * 32}
 
 
 def method_of(route: APIRoute) -> str:
@@ -47,11 +76,14 @@ def name_of(route: APIRoute) -> str:
 
 def call(client: httpx.Client, route: APIRoute, incident_id: str = NOBODY) -> httpx.Response:
     path = route.path.replace("{incident_id}", incident_id)
+    for name, value in NAMED.items():
+        path = path.replace(name, value)
     if method_of(route) == "GET":
         return client.get(path)
     if path == "/v1/alerts":
         return client.post(path, content=eve_lines(1), headers={"Content-Type": "application/x-ndjson"})
-    return client.post(path, json=BODIES[path.rsplit("/", 1)[1]])
+    body = BODIES_BY_PATH.get(route.path)
+    return client.post(path, json=BODIES[path.rsplit("/", 1)[1]] if body is None else body)
 
 
 def kind_of(answer: httpx.Response) -> tuple[int, str]:
@@ -68,6 +100,22 @@ def test_every_route_is_known_and_only_healthz_asks_nothing(api: Api) -> None:
         "POST /v1/incidents/{incident_id}/reopen",
         "POST /v1/incidents/{incident_id}/merge",
         "POST /v1/incidents/{incident_id}/split",
+        "GET /v1/approvals",
+        "GET /v1/approvals/{proposal_id}",
+        "GET /v1/approvals/{proposal_id}/record",
+        "POST /v1/approvals/{proposal_id}/decision",
+        "GET /v1/actions",
+        "GET /v1/actions/{proposal_id}",
+        "POST /v1/actions",
+        "POST /v1/actions/{proposal_id}/undo",
+        "POST /v1/actions/{proposal_id}/edit",
+        "GET /v1/freezes",
+        "POST /v1/freezes/{action_class}/lift",
+        "GET /v1/approver-keys",
+        "POST /v1/approver-keys",
+        "POST /v1/approver-keys/passkey-options",
+        "POST /v1/approver-keys/passkeys",
+        "POST /v1/approver-keys/{key_id}/revoke",
         "GET /v1/deadletters",
         "GET /readyz",
     }
@@ -116,7 +164,8 @@ def test_with_its_own_scope_alone_every_route_answers(api: Api, route: APIRoute)
     needed = required_scope(route)
     assert needed is not None
     answer = call(api.client(needed.scope, kind=PrincipalKind.PERSON), route)
-    assert answer.status_code in (200, 202, 404)
+    # 409: what is refused for another reason than the scope.
+    assert answer.status_code in (200, 202, 404, 409)
 
 
 def test_only_a_person_decides_even_if_the_store_says_a_service_may(api: Api) -> None:

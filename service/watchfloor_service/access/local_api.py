@@ -25,6 +25,7 @@ from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_service.access.operator_token import operator_token
 from watchfloor_service.supervision.running import find_running
 
+USER_AGENT: Final = "watchfloor-cli"
 TIMEOUT_S: Final = 60.0
 MAX_ANSWER: Final = 1 << 20
 
@@ -36,21 +37,21 @@ class LocalApi:
     url: str
     token: str
 
-    def post(self, path: str, body: dict[str, Json]) -> dict[str, Json]:
+    def get(self, path: str) -> dict[str, Json]:
         """What the API answers. Its refusals come as the error that they stand for, with its own words."""
+        return self._ask("GET", path, None, {})
+
+    def post(self, path: str, body: dict[str, Json]) -> dict[str, Json]:
+        """The same for a request that changes something, which is sent once."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": uuid4().hex}
+        return self._ask("POST", path, json.dumps(body), headers)
+
+    def _ask(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> dict[str, Json]:
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_S)
         try:
-            connection.request(
-                "POST",
-                path,
-                json.dumps(body),
-                {
-                    "Authorization": f"Bearer {self.token}",
-                    "Content-Type": "application/json",
-                    "Idempotency-Key": uuid4().hex,
-                },
-            )
+            common = {"Authorization": f"Bearer {self.token}", "User-Agent": USER_AGENT}
+            connection.request(method, path, body, {**common, **headers})
             response = connection.getresponse()
             answer = response.read(MAX_ANSWER)
         except (OSError, http.client.HTTPException) as error:

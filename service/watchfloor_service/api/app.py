@@ -36,7 +36,18 @@ from watchfloor_service.api.incident_desk import IncidentDesk, temporal_desk
 from watchfloor_service.api.parts import ApiParts
 from watchfloor_service.api.problems import install_problem_handlers
 from watchfloor_service.api.refusals import Refusals
-from watchfloor_service.api.routes import alerts, deadletters, health, incidents, oidc, session, webhooks
+from watchfloor_service.api.routes import (
+    actions,
+    alerts,
+    approver_keys,
+    deadletters,
+    health,
+    incidents,
+    oidc,
+    session,
+    webhooks,
+)
+from watchfloor_service.api.routes import approvals as approvals_routes
 from watchfloor_service.api.throttle import FailureThrottle
 from watchfloor_service.intake.collector import rare_collections
 from watchfloor_service.intake.folder import FolderIntake
@@ -47,7 +58,16 @@ from watchfloor_workflows.passkeys import relying_party
 
 _LOG = logging.getLogger(__name__)
 
-WITH_TOKEN: Final = (alerts.router, incidents.router, deadletters.router, health.router)
+WITH_TOKEN: Final = (
+    alerts.router,
+    incidents.router,
+    approvals_routes.router,
+    actions.router,
+    actions.freezes_router,
+    approver_keys.router,
+    deadletters.router,
+    health.router,
+)
 FOR_ONESELF: Final = (session.router,)
 """Any known caller may call them, about themselves."""
 SIGN_IN: Final = (session.open_router, oidc.router)
