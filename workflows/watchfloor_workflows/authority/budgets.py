@@ -11,17 +11,30 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, delete, func, insert, select, text
 
 from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.store.interning import entity_id
 from watchfloor_core.store.schema import asset
-from watchfloor_core.store.schema_authority import budget_charge, budget_head, lease
+from watchfloor_core.store.schema_authority import budget_charge, lease
 from watchfloor_guardrails.budget import Charge, Spent, free_at_us, is_over, window_start_us
 
+_LOCK_HEAD: Final = text(
+    "SELECT 1 FROM budget_head WHERE tenant = :tenant AND budget = :budget AND subject = :subject FOR UPDATE"
+)
 _MAKE_HEAD: Final = text(
     "INSERT INTO budget_head (tenant, budget, subject) VALUES (:tenant, :budget, :subject) ON CONFLICT DO NOTHING"
+)
+_USED: Final = (
+    "SELECT coalesce(sum(amount), 0) FROM budget_charge "
+    "WHERE tenant = :tenant AND budget = :budget AND subject = :subject AND at_us > :since"
+)
+_SPENT: Final = text(_USED)
+# One question for both answers: on PostgreSQL a charge costs what its round trips cost.
+_SPENT_AND_CHARGED: Final = text(
+    f"SELECT ({_USED}), EXISTS (SELECT 1 FROM budget_charge "  # noqa: S608 -- a constant
+    "WHERE tenant = :tenant AND budget = :budget AND subject = :subject AND reference = :reference)"
 )
 _ASSETS_AT_ONCE: Final = 500
 """Ids in one query; SQLite bounds the number of parameters."""
@@ -39,10 +52,12 @@ def charge(connection: Connection, tenant: str, charges: Collection[Charge], now
     pending: dict[tuple[str, str], int] = defaultdict(int)
     for one in ordered:
         key = (one.budget, one.subject, one.reference)
-        if key in fresh or _is_charged(connection, tenant, one):
+        asked = _asked(tenant, one.budget, one.subject, one.window_s, now_us) | {"reference": one.reference}
+        counted, is_charged = connection.execute(_SPENT_AND_CHARGED, asked).one()
+        if is_charged or key in fresh:
             continue
         before = pending[one.budget, one.subject]
-        used = before + spent(connection, tenant, one.budget, one.subject, one.window_s, now_us)
+        used = before + int(counted)
         if is_over(one, used):
             raise _exhausted(connection, tenant, one, used, before, now_us)
         pending[one.budget, one.subject] = before + one.amount
@@ -53,8 +68,7 @@ def charge(connection: Connection, tenant: str, charges: Collection[Charge], now
 
 def spent(connection: Connection, tenant: str, budget: str, subject: str, window_s: int | None, now_us: int) -> int:
     """What of a budget is used within the window that ends now."""
-    total = select(func.coalesce(func.sum(budget_charge.c.amount), 0))
-    return int(connection.execute(total.where(*_within(tenant, budget, subject, window_s, now_us))).scalar_one())
+    return int(connection.execute(_SPENT, _asked(tenant, budget, subject, window_s, now_us)).scalar_one())
 
 
 def refund(connection: Connection, tenant: str, reference: str) -> int:
@@ -92,35 +106,25 @@ def _lock_heads(connection: Connection, tenant: str, heads: Iterable[tuple[str, 
         return
     for budget, subject in heads:
         key = {"tenant": tenant, "budget": budget, "subject": subject}
-        locked = select(budget_head.c.budget).filter_by(**key).with_for_update()
-        if connection.execute(locked).first() is None:
+        if connection.execute(_LOCK_HEAD, key).first() is None:
             connection.execute(_MAKE_HEAD, key)
-            connection.execute(locked)
+            connection.execute(_LOCK_HEAD, key)
 
 
-def _is_charged(connection: Connection, tenant: str, one: Charge) -> bool:
-    found = select(budget_charge.c.amount).filter_by(
-        tenant=tenant, budget=one.budget, subject=one.subject, reference=one.reference
-    )
-    return connection.execute(found).first() is not None
-
-
-def _within(
-    tenant: str, budget: str, subject: str, window_s: int | None, now_us: int
-) -> tuple[ColumnElement[bool], ...]:
-    charged = budget_charge.c
-    return (
-        charged.tenant == tenant,
-        charged.budget == budget,
-        charged.subject == subject,
-        charged.at_us > window_start_us(window_s, now_us),
-    )
+def _asked(tenant: str, budget: str, subject: str, window_s: int | None, now_us: int) -> dict[str, str | int]:
+    since = window_start_us(window_s, now_us)
+    return {"tenant": tenant, "budget": budget, "subject": subject, "since": since}
 
 
 def _exhausted(connection: Connection, tenant: str, one: Charge, used: int, beside: int, now_us: int) -> RefusedError:
     charged = budget_charge.c
     rows = connection.execute(
-        select(charged.amount, charged.at_us).where(*_within(tenant, one.budget, one.subject, one.window_s, now_us))
+        select(charged.amount, charged.at_us).where(
+            charged.tenant == tenant,
+            charged.budget == one.budget,
+            charged.subject == one.subject,
+            charged.at_us > window_start_us(one.window_s, now_us),
+        )
     )
     entries = [Spent(amount, at_us) for amount, at_us in rows]
     free = free_at_us(one, [*entries, Spent(beside, now_us)] if beside else entries)
