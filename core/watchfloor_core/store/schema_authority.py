@@ -173,6 +173,8 @@ execution = Table(
     Column("action_class", String(64), nullable=False),
     Column("tool", String(64), nullable=False),
     Column("executor", String(128), nullable=False),
+    Column("authority", String(16), nullable=False),
+    # What it was done on: see watchfloor_guardrails.grant.AuthorityKind.
     Column("kill_scopes", JSON, nullable=False),
     # What switches stop it, so that a stop can wait for it.
     Column("state_before", JSON, nullable=False),
