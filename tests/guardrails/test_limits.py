@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -214,7 +215,8 @@ def test_the_digest_is_of_what_the_limits_say() -> None:
 
 @pytest.mark.parametrize("field", [field.name for field in fields(ActionLimits)])
 def test_every_limit_is_in_the_digest(field: str) -> None:
-    others = {"quorum_by_blast": (QuorumStep(3),), "escalate_after_s": (), "chain": ()}
+    # Any: a value of each field's own type.
+    others: dict[str, Any] = {"quorum_by_blast": (QuorumStep(3),), "escalate_after_s": (), "chain": ()}
     changed = replace(ActionLimits(), **{field: others.get(field, 77)})
 
     assert LimitTable(changed).digest != DEFAULT_LIMITS.digest

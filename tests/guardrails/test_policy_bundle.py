@@ -43,9 +43,9 @@ tests:
 ANA, BEN = (dsse.Signer(Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)) for seed in (1, 2))
 
 
-def key_of(signer: dsse.Signer, principal: str, **values: int) -> ApproverKey:
+def key_of(signer: dsse.Signer, principal: str, *, created_us: int = 0, revoked_us: int | None = None) -> ApproverKey:
     raw = signer.public_key.public_bytes_raw()
-    return ApproverKey(signer.key_id, principal, KeyKind.ED25519, raw, **values)
+    return ApproverKey(signer.key_id, principal, KeyKind.ED25519, raw, None, created_us, revoked_us)
 
 
 KEYS = {ANA.key_id: key_of(ANA, "ana"), BEN.key_id: key_of(BEN, "ben")}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, text
 
@@ -18,10 +19,10 @@ from watchfloor_core.store.engine import Store
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_guardrails.bundle import PolicyContent, check_bundle
 from watchfloor_guardrails.bundle_signature import SIGNATURE_FILE, Manifest, verify_bundle
-from watchfloor_workflows.policy_folder import point_to, read_folder, write_version
+from watchfloor_workflows.policy_folder import one_at_a_time, point_to, read_folder, write_version
 from watchfloor_workflows.policy_records import ActivatedPolicy, keep_activated, last_activated, read_key
 
-CONTROL_CHAIN = "control"
+CONTROL_CHAIN: Final = "control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +42,35 @@ def activate_policy(store: Store, settings: Settings, folder: Path, activated_by
     """
     files = read_folder(folder)
     content = checked_content(files, str(folder))
-    with store.write() as connection:
-        _lock(connection)
-        now = now_us()
-        manifest = verify_bundle(files, partial(read_key, connection), now)
-        envelope = files[SIGNATURE_FILE].decode()
-        last = last_activated(connection)
-        policy = ActivatedPolicy(manifest.version, content.digest, manifest.author, envelope, activated_by, now)
-        is_new = last is None or manifest.version > last.version
-        if last is not None and not is_new:
-            if (last.version, last.envelope) != (manifest.version, envelope):
-                raise RefusedError(
-                    f"version {manifest.version} is not newer than version {last.version} of {last.author!r}, which "
-                    f"was put in force here; sign it as version {last.version + 1} or later"
-                )
-            policy = last
-        write_version(settings.data_dir, manifest.version, files)
-        if is_new:
-            keep_activated(connection, policy, {name: data.decode() for name, data in files.items()})
-            record_decisions(connection, settings.tenant, [_decision(policy, manifest, last)])
-    # Only once the store has it: a crash in between leaves a policy that is refused, and doing it again mends that.
-    point_to(settings.data_dir, policy.version)
-    return Activation(policy, is_new)
+    with one_at_a_time(settings.data_dir):
+        with store.write() as connection:
+            done = _kept(connection, settings, files, content, activated_by)
+        # Only once the store has it: a crash in between leaves a policy that is refused, and doing it again mends that.
+        point_to(settings.data_dir, done.policy.version)
+    return done
+
+
+def _kept(
+    connection: Connection, settings: Settings, files: Mapping[str, bytes], content: PolicyContent, activated_by: str
+) -> Activation:
+    _lock(connection)
+    now = now_us()
+    manifest = verify_bundle(files, partial(read_key, connection), now)
+    envelope = files[SIGNATURE_FILE].decode()
+    last = last_activated(connection)
+    if last is not None and manifest.version <= last.version:
+        if (last.version, last.envelope) != (manifest.version, envelope):
+            raise RefusedError(
+                f"version {manifest.version} is not newer than version {last.version} of {last.author!r}, which was "
+                f"put in force here; sign it as version {last.version + 1} or later"
+            )
+        write_version(settings.data_dir, last.version, files)
+        return Activation(last, is_new=False)
+    policy = ActivatedPolicy(manifest.version, content.digest, manifest.author, envelope, activated_by, now)
+    write_version(settings.data_dir, policy.version, files)
+    keep_activated(connection, policy, {name: data.decode() for name, data in files.items()})
+    record_decisions(connection, settings.tenant, [_decision(policy, manifest, last)])
+    return Activation(policy, is_new=True)
 
 
 def checked_content(files: Mapping[str, bytes], folder: str) -> PolicyContent:

@@ -6,6 +6,7 @@ written once and then only the link moves, by one rename.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -66,6 +67,23 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     if problems:
         raise ConfigurationError(problems)
     return files
+
+
+@contextmanager
+def one_at_a_time(data_dir: Path) -> Iterator[None]:
+    """Holds other activations in this data directory up: else the link could be moved back by a slower one.
+
+    Raises `ConfigurationError` where the folder cannot be written.
+    """
+    home = policy_home(data_dir)
+    with _writing(home):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(home / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_version(data_dir: Path, version: int, files: Mapping[str, bytes]) -> None:
