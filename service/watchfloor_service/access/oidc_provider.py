@@ -7,6 +7,7 @@ what is tried, so that no published key can be taken for a shared secret.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import threading
 import time
@@ -35,6 +36,8 @@ KEYS_AT_MOST_EVERY_S: Final = 10.0
 LEEWAY_S: Final = 60
 """How far the provider's clock may be off."""
 MAX_SUBJECT: Final = 255
+RSA_BYTES: Final = 256
+"""Of the modulus at least: 2048 bits."""
 
 
 class SignInRefusedError(RefusedError):
@@ -226,17 +229,16 @@ def _signing_keys(document: Mapping[str, object]) -> Mapping[str | None, list[RS
             continue
         try:
             key: RSAKey | ECKey
-            if data.get("kty") == "RSA":
+            if data.get("kty") == "RSA" and len(base64.urlsafe_b64decode(f"{data['n']}==").lstrip(b"\0")) >= RSA_BYTES:
                 key = RSAKey.import_key(data)
-                is_strong = key.public_key.key_size >= 2048
             elif data.get("kty") == "EC" and data.get("crv") == "P-256":
-                key, is_strong = ECKey.import_key(data), True
+                key = ECKey.import_key(data)
             else:
                 continue
         except (JoseError, ValueError, TypeError, KeyError):
             continue
         kid = data.get("kid")
-        if is_strong and isinstance(kid, str | None):
+        if isinstance(kid, str | None):
             found.setdefault(kid, []).append(key)
     return found
 
