@@ -24,6 +24,7 @@ from watchfloor_core.canonical import canonical, parse_canonical
 from watchfloor_core.dsse import Signer, sign, verify
 from watchfloor_core.errors import RefusedError
 from watchfloor_guardrails.action_ruling import ActionRuling
+from watchfloor_guardrails.approval import VoteDecision
 from watchfloor_guardrails.assertion import RelyingParty
 from watchfloor_guardrails.effect import _AUTHORITY as _EFFECT
 from watchfloor_guardrails.effect import EffectPermit

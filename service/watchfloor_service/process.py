@@ -1,6 +1,6 @@
-"""Entry points of the stack's own processes: ``python -m watchfloor_service.process worker|correlator|api``.
+"""Entry points of the stack's own processes: ``python -m watchfloor_service.process worker|executor|correlator|api``.
 
-The same three run under the supervisor and, at scale, under whatever runs containers; settings come from the
+The same four run under the supervisor and, at scale, under whatever runs containers; settings come from the
 environment. Exit code 0 after SIGTERM, 2 where an operator must mend something, 75 (EX_TEMPFAIL of sysexits.h) where a
 part that is needed is down.
 """
@@ -32,7 +32,7 @@ GRACE_S: Final = 5
 def main() -> None:
     """Run one part until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m watchfloor_service.process")
-    parser.add_argument("part", choices=[PartName.WORKER.value, PartName.CORRELATOR.value, PartName.API.value])
+    parser.add_argument("part", choices=[part.value for part in PartName if part is not PartName.TEMPORAL])
     parser.add_argument("--heartbeat", type=int, metavar="FD", help="descriptor of the supervisor's pipe")
     arguments = parser.parse_args()
     heartbeat = Heartbeat(arguments.heartbeat)
@@ -54,6 +54,8 @@ def run_part(part: PartName, settings: Settings, heartbeat: Heartbeat) -> None:
     match part:
         case PartName.WORKER:
             asyncio.run(_work(settings, heartbeat))
+        case PartName.EXECUTOR:
+            asyncio.run(_execute(settings, heartbeat))
         case PartName.CORRELATOR:
             _correlate(settings, heartbeat)
         case PartName.API:
@@ -70,6 +72,16 @@ async def _work(settings: Settings, heartbeat: Heartbeat) -> None:
     beating = asyncio.create_task(_beat(heartbeat))
     try:
         await run_worker(settings, on_ready=heartbeat.ready)
+    finally:
+        beating.cancel()
+
+
+async def _execute(settings: Settings, heartbeat: Heartbeat) -> None:
+    from watchfloor_workflows.executor import run_executor
+
+    beating = asyncio.create_task(_beat(heartbeat))
+    try:
+        await run_executor(settings, on_ready=heartbeat.ready)
     finally:
         beating.cancel()
 

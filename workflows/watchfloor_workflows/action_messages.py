@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from watchfloor_guardrails.approval import ApprovalOutcome, VoteDecision
 from watchfloor_guardrails.decision import PrincipalKind
-from watchfloor_guardrails.gates import RulingDecision
 from watchfloor_guardrails.proposal import ProposalStatus
 
 
@@ -77,11 +76,12 @@ class ApprovalTerms:
 class SealProposalResult:
     """The ruling, as far as the workflow follows from it."""
 
-    decision: RulingDecision | None
-    """None where the proposal ended before it was ruled on."""
+    status: ProposalStatus
     terms: ApprovalTerms | None
     """Present where people are waited for."""
     reason: str = ""
+    lease_ends_us: int | None = None
+    """Set where it was carried out before, and what it holds has not ended."""
 
 
 @dataclass(frozen=True, slots=True)

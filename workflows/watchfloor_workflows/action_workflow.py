@@ -21,7 +21,6 @@ from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 from watchfloor_core.clock import MICROSECONDS
 from watchfloor_core.notice import NoticeKind
 from watchfloor_guardrails.approval import ApprovalOutcome
-from watchfloor_guardrails.gates import RulingDecision
 from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_workflows import wire
 from watchfloor_workflows.action_messages import (
@@ -71,9 +70,10 @@ class ActionWorkflow:
             await self._end_lease_in_time(order.lease_ends_us)
             return RunActionResult(ProposalStatus.SUCCEEDED, "")
         sealed = await self._seal()
-        if sealed.decision is None or sealed.decision is RulingDecision.DENY:
-            status = ProposalStatus.REFUSED if sealed.decision is None else ProposalStatus.DENIED
-            return RunActionResult(status, sealed.reason)
+        if sealed.lease_ends_us is not None:
+            await self._end_lease_in_time(sealed.lease_ends_us)
+        if not sealed.status.is_open:
+            return RunActionResult(sealed.status, sealed.reason)
         outcome = await self._ask(sealed)
         if outcome is not ApprovalOutcome.APPROVED:
             return RunActionResult(_STATUS_OF[outcome], "")

@@ -17,6 +17,7 @@ from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_guardrails.decision import IncidentState
 from watchfloor_guardrails.permit import person_permit
 from watchfloor_workflows import shadow
+from watchfloor_workflows.authority.responding import void_what_changed
 from watchfloor_workflows.closure import close_incident
 from watchfloor_workflows.messages import DecideIncidentInput, IncidentStanding, ReopenIncidentInput
 from watchfloor_workflows.refusals import (
@@ -72,6 +73,7 @@ def _decide(connection: Connection, held: StoredIncident, decision: DecideIncide
         held, effect = close_incident(connection, held, permit, parent_id=spoken.id)
     else:
         held, effect = _leave_open(connection, held, decision.verdict, parent_id=spoken.id)
+    void_what_changed(connection, held)
     record_decisions(connection, held.tenant, [spoken, *revealed, effect])
     return held
 
@@ -146,6 +148,7 @@ def _reopen(connection: Connection, held: StoredIncident, order: ReopenIncidentI
     )
     held = write_incident(connection, held, {"closed_by": None, "closed_us": None})
     held, queued = _leave_open(connection, held, Verdict.UNDETERMINED, parent_id=reopened.id)
+    void_what_changed(connection, held)
     record_decisions(connection, held.tenant, [spoken, reopened, queued])
     return held
 

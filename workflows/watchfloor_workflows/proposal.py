@@ -8,12 +8,14 @@ from watchfloor_agents.triage.engine import TriageCase
 from watchfloor_agents.triage.features import Features
 from watchfloor_core.alert import Severity
 from watchfloor_core.clock import now_us
-from watchfloor_core.incident import Assessment, AutonomyLevel, IncidentKind, IncidentStatus, Verdict
+from watchfloor_core.incident import Assessment, AutonomyLevel, Function, IncidentKind, IncidentStatus, Verdict
 from watchfloor_core.store.schema import incident, incident_entity
-from watchfloor_guardrails.autonomy import AutonomyMatrix
+from watchfloor_guardrails.autonomy import CLOSE_INCIDENT, AutonomyMatrix
 from watchfloor_guardrails.closing_rule import matching_rule
 from watchfloor_guardrails.closure import ClosureProposal, RulingContext
 from watchfloor_guardrails.ruling import Ruling, rule
+from watchfloor_guardrails.switches import covering_scopes
+from watchfloor_workflows.authority.kill_switch import read_switches
 from watchfloor_workflows.policy import Policy
 from watchfloor_workflows.standing import HumanWord, StoredIncident
 from watchfloor_workflows.subjects import rule_subjects
@@ -30,7 +32,9 @@ def rule_on(
 ) -> Ruling:
     """The ruling on closing the incident as it is now, on this assessment or on none."""
     proposal = _proposal(connection, held, assessment, policy.matrix)
-    return rule(proposal, _context(held, policy, word))
+    scopes = covering_scopes(held.tenant, Function.ALERT_TRIAGE, CLOSE_INCIDENT, agent=proposal.engine)
+    engaged = read_switches(connection, scopes).engaged
+    return rule(proposal, _context(held, policy, word, engaged))
 
 
 def level_before_asking(held: StoredIncident, engine: str, policy: Policy) -> AutonomyLevel:
@@ -40,7 +44,8 @@ def level_before_asking(held: StoredIncident, engine: str, policy: Policy) -> Au
     """
     case = case_of(held)
     proposal = _unanswered(held, case, engine)
-    return rule(proposal, _context(held, policy, None)).level
+    # Whether a switch is engaged stops closing, and says nothing about the level.
+    return rule(proposal, _context(held, policy, None, ())).level
 
 
 def _proposal(
@@ -105,13 +110,13 @@ def _unanswered(held: StoredIncident, case: TriageCase, engine: str) -> ClosureP
     )
 
 
-def _context(held: StoredIncident, policy: Policy, word: HumanWord | None) -> RulingContext:
+def _context(held: StoredIncident, policy: Policy, word: HumanWord | None, engaged: tuple[str, ...]) -> RulingContext:
     return RulingContext(
         matrix=policy.matrix,
         caps=(),
         now_us=now_us(),
         current_revision=held.revision,
-        engaged_kill_switches=(),
+        engaged_kill_switches=engaged,
         dark_sources=(),
         is_human_locked=word is not None,
     )

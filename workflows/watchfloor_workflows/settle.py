@@ -19,6 +19,7 @@ from watchfloor_guardrails.autonomy import CLOSE_INCIDENT
 from watchfloor_guardrails.ruling import Route, Ruling, permit_of
 from watchfloor_guardrails.ruling_json import ruling_to_json
 from watchfloor_workflows.assessment import StoredAssessment, from_row
+from watchfloor_workflows.authority.responding import respond, void_what_changed
 from watchfloor_workflows.closure import close_incident
 from watchfloor_workflows.messages import IncidentStanding
 from watchfloor_workflows.policy import Policy
@@ -53,7 +54,9 @@ def _merged(connection: Connection, held: StoredIncident) -> StoredIncident:
     """Correlation or a person joined it into another: there is nothing left to decide on."""
     if held.status is IncidentStatus.MERGED and held.triaged_revision >= held.revision:
         return held
-    return write_incident(connection, held, {"status": IncidentStatus.MERGED, "triaged_revision": held.revision})
+    merged = write_incident(connection, held, {"status": IncidentStatus.MERGED, "triaged_revision": held.revision})
+    void_what_changed(connection, merged)
+    return merged
 
 
 def _settle(connection: Connection, held: StoredIncident, policy: Policy) -> StoredIncident:
@@ -91,7 +94,9 @@ def _settle(connection: Connection, held: StoredIncident, policy: Policy) -> Sto
             held = write_incident(connection, held, values)
         case unknown:
             assert_never(unknown)
-    record_decisions(connection, held.tenant, [ruled, effect])
+    drafted = respond(connection, held, policy) if ruling.route is Route.ESCALATE else []
+    void_what_changed(connection, held)
+    record_decisions(connection, held.tenant, [ruled, effect, *drafted])
     return held
 
 

@@ -20,13 +20,18 @@ from temporalio.worker import Worker
 from watchfloor_agents.triage.engine import TriageEngine
 from watchfloor_agents.triage.specialist import SpecialistTriage
 from watchfloor_core.errors import UnavailableError
+from watchfloor_core.keys.signing import GRANT_KEY, signing_key
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.telemetry.setup import configure_telemetry
 from watchfloor_workflows import search_attributes
+from watchfloor_workflows.action_activities import ControlActivities
+from watchfloor_workflows.action_relay import ActionRelay
 from watchfloor_workflows.activities import IncidentActivities
+from watchfloor_workflows.authority.announcing import NoChannels, Notices
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.housekeeping import keep_house
+from watchfloor_workflows.passkeys import relying_party
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.relay import Relay
 
@@ -41,12 +46,14 @@ SHUTDOWN: Final = timedelta(seconds=10)
 """Activities under way may finish within this time after a stop."""
 
 
-def incident_worker(client: Client, settings: Settings, activities: IncidentActivities) -> Worker:
-    """A Temporal worker for incidents. Its workflows and sandbox come from the client's plugin."""
+def incident_worker(
+    client: Client, settings: Settings, activities: IncidentActivities, control: ControlActivities | None = None
+) -> Worker:
+    """A Temporal worker for incidents and their actions. Its workflows and sandbox come from the client's plugin."""
     return Worker(
         client,
         task_queue=settings.task_queue,
-        activities=activities.all,
+        activities=[*activities.all, *(control.all if control else ())],
         # A workflow task holds its place while its local activities wait for theirs: with many more places for the one
         # than for the other, tasks would run into their time limit.
         max_concurrent_workflow_tasks=2 * ACTIVITY_THREADS,
@@ -72,8 +79,8 @@ async def run_worker(
     stop = stop or asyncio.Event()
     store = open_store(settings.store_url)
     try:
-        with _stopping_on_signals(stop), configure_telemetry(settings, store, "watchfloor-worker"):
-            client = await _connect_patiently(settings, stop)
+        with stopping_on_signals(stop), configure_telemetry(settings, store, "watchfloor-worker"):
+            client = await connect_patiently(settings, stop)
             if client is not None:
                 await _work(client, store, settings, engine or SpecialistTriage(), on_ready, stop)
     finally:
@@ -88,14 +95,35 @@ async def _work(
     on_ready: Callable[[], None] | None,
     stop: asyncio.Event,
 ) -> None:
-    relay = Relay(client, store, settings)
+    relay, action_relay = Relay(client, store, settings), ActionRelay(client, store, settings)
     with activity_threads() as threads:
-        activities = IncidentActivities(store, engine, PolicyFile(settings), threads)
-        async with incident_worker(client, settings, activities), asyncio.TaskGroup() as tasks:
+        policy = PolicyFile(settings)
+        activities = IncidentActivities(store, engine, policy, threads)
+        control = make_control(settings, store, policy, threads, NoChannels())
+        async with incident_worker(client, settings, activities, control), asyncio.TaskGroup() as tasks:
             tasks.create_task(relay.run(stop))
+            tasks.create_task(action_relay.run(stop))
             tasks.create_task(_keep_house(store, settings, stop))
             if on_ready is not None:
                 on_ready()
+
+
+def make_control(
+    settings: Settings, store: Store, policy: PolicyFile, threads: Executor, notices: Notices
+) -> ControlActivities:
+    """What actions need of the worker. Makes the key that signs grants where there is none yet.
+
+    Raises `ConfigurationError` where that key cannot be used.
+    """
+    return ControlActivities(
+        store,
+        policy,
+        threads,
+        signing_key(settings.data_dir / "keys", GRANT_KEY),
+        notices,
+        audience=settings.executor_queue,
+        party=relying_party(settings),
+    )
 
 
 @contextmanager
@@ -118,7 +146,7 @@ async def _keep_house(store: Store, settings: Settings, stop: asyncio.Event) -> 
         await _wait(stop, HOUSEKEEPING_S)
 
 
-async def _connect_patiently(settings: Settings, stop: asyncio.Event) -> Client | None:
+async def connect_patiently(settings: Settings, stop: asyncio.Event) -> Client | None:
     """A client of a cluster that knows our search attributes, or None where the stop came first."""
     delay = 0.25
     while not stop.is_set():
@@ -139,7 +167,7 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
 
 
 @contextmanager
-def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
+def stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
     for number in signals:

@@ -68,6 +68,8 @@ async def some_stack(
             settings.model_copy(update={"temporal_port": 0}),
             command,
             has_api=False,
+            # A run over files proposes nothing.
+            has_executor=False,
             tell=tell,
             prepare=lambda: open_sources(settings, plan),
         ) as stack:

@@ -13,6 +13,7 @@ Probe = Callable[[], Awaitable[bool]]
 class PartName(StrEnum):
     TEMPORAL = "temporal"
     WORKER = "worker"
+    EXECUTOR = "executor"
     CORRELATOR = "correlator"
     API = "api"
 

@@ -7,15 +7,44 @@ twice changes nothing.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, literal, or_, select
+from sqlalchemy import Connection, insert, literal, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from watchfloor_core.clock import now_us
 from watchfloor_core.incident import IncidentStatus
 from watchfloor_core.store.schema import incident, outbox
+from watchfloor_core.store.schema_authority import action_outbox, action_proposal, lease
+from watchfloor_guardrails.proposal import ProposalStatus
 
 _OPEN = [status.value for status in IncidentStatus if status.is_open]
 _ASKED = [IncidentStatus.QUEUED.value, IncidentStatus.ESCALATED.value]
+
+
+def deliver_actions_again(connection: Connection) -> int:
+    """Put proposals back into the outbox that are under way, or hold a lease; returns how many.
+
+    For a Temporal database that is new and knows none of them. Their workflows go on from where the store says they
+    stand: nobody is asked twice, and nothing is done twice.
+    """
+    held = select(lease.c.proposal_id).where(
+        lease.c.tenant == action_proposal.c.tenant,
+        lease.c.proposal_id == action_proposal.c.id,
+        lease.c.state != "ended",
+    )
+    is_open = action_proposal.c.status.in_([status.value for status in ProposalStatus if status.is_open])
+    rows = connection.execute(
+        select(action_proposal.c.tenant, action_proposal.c.id).where(or_(is_open, held.exists()))
+    ).all()
+    now = now_us()
+    if rows:
+        connection.execute(
+            insert(action_outbox),
+            [
+                {"tenant": row.tenant, "proposal_id": row.id, "kind": "start", "reason": "", "created_us": now}
+                for row in rows
+            ],
+        )
+    return len(rows)
 
 
 def deliver_again(connection: Connection, *, all_open: bool) -> int:

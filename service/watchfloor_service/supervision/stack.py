@@ -31,6 +31,7 @@ async def embedded_stack(
     command: str,
     *,
     has_api: bool,
+    has_executor: bool = True,
     tell: Callable[[str], None],
     prepare: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[RunningStack]:
@@ -43,7 +44,7 @@ async def embedded_stack(
     claim = Claim.take(settings.data_dir, command)
     try:
         settings = _with_ports(settings, has_api=has_api)
-        start = _Start(settings, claim, command, has_api, tell, prepare)
+        start = _Start(settings, claim, command, has_api, has_executor, tell, prepare)
         async with _supervised(start) as stack:
             yield stack
     finally:
@@ -59,6 +60,7 @@ class _Start:
     claim: Claim
     command: str
     has_api: bool
+    has_executor: bool
     tell: Callable[[str], None]
     prepare: Callable[[], None]
     since_us: int = field(default_factory=now_us)
@@ -99,7 +101,7 @@ async def _supervised(start: _Start) -> AsyncIterator[RunningStack]:
         # While the server starts. The others find the tables made; a store that is too new or damaged stops us here.
         await asyncio.to_thread(_prepare_store, settings, has_history=has_history)
         await asyncio.to_thread(start.prepare)
-        supervisor.start(*_own_parts(settings, has_api=start.has_api))
+        supervisor.start(*_own_parts(settings, has_api=start.has_api, has_executor=start.has_executor))
         await supervisor.until_ready()
         is_ready = True
         write_down(supervisor.processes)
@@ -117,7 +119,7 @@ def store_place(settings: Settings) -> str:
     return shown(parse_address(settings.store_url))
 
 
-def _own_parts(settings: Settings, *, has_api: bool) -> list[Part]:
+def _own_parts(settings: Settings, *, has_api: bool, has_executor: bool) -> list[Part]:
     environment = settings_environment(settings)
 
     def part(name: PartName, *, stop_s: float) -> Part:
@@ -132,6 +134,8 @@ def _own_parts(settings: Settings, *, has_api: bool) -> list[Part]:
         )
 
     parts = [part(PartName.WORKER, stop_s=15.0), part(PartName.CORRELATOR, stop_s=15.0)]
+    if has_executor:
+        parts.append(part(PartName.EXECUTOR, stop_s=25.0))
     if has_api:
         probe = http_probe(_reachable(settings.api_host), settings.api_port, "/healthz")
         parts.append(replace(part(PartName.API, stop_s=8.0), probe=probe))
@@ -156,17 +160,22 @@ def _search_attributes() -> list[str]:
 
 def _prepare_store(settings: Settings, *, has_history: bool) -> None:
     # Imported here: the migration tool takes half a second, in which the Temporal server starts.
+    from watchfloor_core.keys.signing import GRANT_KEY, signing_key
     from watchfloor_core.store.engine import open_store
     from watchfloor_core.store.migrate import migrate
-    from watchfloor_service.supervision.redelivery import deliver_again
+    from watchfloor_service.supervision.redelivery import deliver_actions_again, deliver_again
 
     migrate(settings.store_url)
+    # Before worker and executor start side by side: the one signs with it, the other checks.
+    signing_key(settings.data_dir / "keys", GRANT_KEY)
     if settings.temporal_address is not None:
         return
     store = open_store(settings.store_url)
     try:
         with store.write() as connection:
             deliver_again(connection, all_open=not has_history)
+            if not has_history:
+                deliver_actions_again(connection)
     finally:
         store.close()
 

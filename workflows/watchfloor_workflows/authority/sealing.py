@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Final
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.ledger.record import Decision, record_decisions
 from watchfloor_core.store.engine import Store
+from watchfloor_core.store.schema_authority import lease
 from watchfloor_core.telemetry.names import SpanAttribute
 from watchfloor_guardrails.action_ruling import ActionRuling
 from watchfloor_guardrails.action_ruling_json import action_ruling_to_json
@@ -51,7 +53,7 @@ def seal_proposal(store: Store, policy: Policy, ref: ProposalRef, observed: Obse
     with store.write() as connection:
         stored = read_proposal(connection, ref.tenant, ref.proposal_id, lock=True)
         if stored.status is not ProposalStatus.DRAFTED:
-            return _again(stored)
+            return _again(connection, stored)
         if observed.problem is not None:
             return _end(connection, stored, ProposalStatus.REFUSED, observed.problem)
         limits = policy.in_force(ref.tenant, stored.draft.action_class)
@@ -171,7 +173,7 @@ def _rule(
         },
         decisions[-1],
     )
-    return SealProposalResult(ruling.decision, terms, reason)
+    return SealProposalResult(status, terms, reason)
 
 
 def ruling_entry(
@@ -233,15 +235,24 @@ def terms_of(stored: StoredProposal) -> ApprovalTerms | None:
     return None if content is None else _TERMS.validate_python(content)
 
 
-def _again(stored: StoredProposal) -> SealProposalResult:
-    decision = (stored.ruling or {}).get("decision")
-    return SealProposalResult(
-        None if decision is None else RulingDecision(decision), terms_of(stored), stored.reason or ""
-    )
+def _again(connection: Connection, stored: StoredProposal) -> SealProposalResult:
+    """For a workflow that runs a second time: go on from where the proposal stands, and ask nobody twice."""
+    terms = terms_of(stored)
+    if stored.status is ProposalStatus.WAITING and terms is not None:
+        left_s = max(1, (terms.deadline_us - now_us()) // MICROSECONDS)
+        return SealProposalResult(stored.status, replace(terms, wait_s=min(terms.wait_s, left_s)))
+    ends_us = None
+    if stored.status is ProposalStatus.SUCCEEDED:
+        ends_us = connection.execute(
+            select(lease.c.ends_us).where(
+                lease.c.tenant == stored.tenant, lease.c.proposal_id == stored.id, lease.c.state != "ended"
+            )
+        ).scalar_one_or_none()
+    return SealProposalResult(stored.status, None, stored.reason or "", ends_us)
 
 
 def _end(connection: Connection, stored: StoredProposal, status: ProposalStatus, reason: str) -> SealProposalResult:
     ended = entry_about(stored, "receipt", {"outcome": status.value, "reason": reason})
     record_decisions(connection, stored.tenant, [ended])
     write_proposal(connection, stored.tenant, stored.id, {"status": status.value, "reason": reason}, ended)
-    return SealProposalResult(None, None, reason)
+    return SealProposalResult(status, None, reason)

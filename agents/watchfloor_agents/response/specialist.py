@@ -1,0 +1,96 @@
+"""The specialist response engine: deterministic first containment of an incident that is believed to be an attack.
+
+It proposes the least disruptive step that the alerts themselves bear out: to deny the outside addresses that they name
+most severely. It has no tool that acts, and its proposals are ruled on like anybody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from watchfloor_core.alert import Integrity
+
+NAME: Final = "specialist:response"
+VERSION: Final = "1"
+MAX_PROPOSALS: Final = 2
+"""Addresses that are proposed for one incident: an attack that uses more is a person's to scope."""
+
+_OURS: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "224.0.0.0/3",
+        "::/127",
+        "fc00::/7",
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+"""Never outside: private (RFC 1918, RFC 4193), shared (RFC 6598), loopback, link-local, multicast, reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedAddress:
+    """An address as an incident's alerts name it."""
+
+    value: str
+    severity: int
+    """The highest of the alerts that name it (OCSF ``severity_id``)."""
+    alerts: int
+    integrity: Integrity
+    """Of the most trusted field that names it."""
+    products: frozenset[str]
+    """Sensors that name it in fields of their own."""
+    in_inventory: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One step, with the reason in words."""
+
+    action_class: str
+    target_kind: str
+    value: str
+    integrity: Integrity
+    products: frozenset[str]
+    purpose: str
+
+
+def suggest(addresses: Iterable[NamedAddress]) -> tuple[Suggestion, ...]:
+    """What is worth proposing, the strongest first; nothing where no outside address stands out."""
+    outside = [one for one in addresses if not one.in_inventory and is_outside(one.value)]
+    ranked = sorted(outside, key=lambda one: (-one.severity, -len(one.products), -one.alerts, one.value))
+    strongest = ranked[0].severity if ranked else 0
+    return tuple(
+        Suggestion(
+            "deny ip",
+            "ip",
+            one.value,
+            one.integrity,
+            one.products,
+            f"{one.alerts} alerts of {len(one.products)} sensors name it, up to severity {one.severity}",
+        )
+        for one in ranked[:MAX_PROPOSALS]
+        # A weaker address beside a strong one is context, not a cause to act.
+        if one.severity == strongest
+    )
+
+
+def is_outside(value: str) -> bool:
+    """True for an address that cannot be one of ours by its range."""
+    try:
+        address = ip_address(value)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    found = mapped or address
+    return not any(found in network for network in _OURS if network.version == found.version)
