@@ -85,6 +85,12 @@ def parse_scope(text: str) -> KillScope:
     return KillScope(tenant, kind, name)
 
 
+def tenant_of(scope: str) -> str | None:
+    """Whose acts a stored scope covers, also one that only another version can parse; None: everybody's."""
+    first = scope.partition("/")[0]
+    return first.removeprefix("tenant:") if first.startswith("tenant:") else None
+
+
 def covering_scopes(
     tenant: str,
     function: str | None = None,

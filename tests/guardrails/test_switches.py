@@ -18,6 +18,7 @@ from watchfloor_guardrails.switches import (
     parse_scope,
     refusals_to_release,
     refusals_to_stop,
+    tenant_of,
 )
 
 TENANTS = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,63}", fullmatch=True)
@@ -164,6 +165,13 @@ def test_a_reason_is_needed_that_can_be_kept(reason: str) -> None:
     person = Principal("ana", PrincipalKind.PERSON)
     assert refusals_to_stop(person, reason)
     assert refusals_to_release(person, reason)
+
+
+@given(COVERED)
+def test_whose_a_scope_is_can_be_told_without_knowing_what_it_names(scopes: tuple[str, ...]) -> None:
+    assert [tenant_of(scope) for scope in scopes] == [parse_scope(scope).tenant for scope in scopes]
+    assert tenant_of("tenant:acme/action:of a later version") == "acme"
+    assert tenant_of("action:of a later version") is None
 
 
 def test_a_scope_in_parts_reads_as_it_is_written() -> None:

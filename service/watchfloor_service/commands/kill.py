@@ -51,7 +51,7 @@ def engage(
     if as_json:
         print_json({**asdict(thrown), **_shown(report)})
     else:
-        console().print(f"{scope} is stopped (epoch {thrown.epoch}): nothing in it begins any more, granted or not.")
+        console().print(f"{scope} is stopped (epoch {thrown.epoch}); what was granted in it before is dead.")
     if not report.is_still:
         fail(f"not confirmed still after {_ms(report.waited_us)}: {report.text}", ExitCode.NO)
     if not as_json:

@@ -26,7 +26,7 @@ from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import execution, kill_switch
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_guardrails.decision import Principal
-from watchfloor_guardrails.switches import ALL, parse_scope, refusals_to_release, refusals_to_stop
+from watchfloor_guardrails.switches import ALL, parse_scope, refusals_to_release, refusals_to_stop, tenant_of
 
 LOCK_KEY: Final = 0x5746_4B49_4C4C_0001
 """PostgreSQL's advisory lock of consumptions; any number that nothing else of ours takes."""
@@ -121,14 +121,14 @@ def list_switches(connection: Connection, tenant: str | None = None) -> tuple[Sw
     """Every switch that was ever thrown, by scope; of one tenant: its own, and those that reach over tenants."""
     rows = connection.execute(select(kill_switch).order_by(kill_switch.c.scope))
     switches = (_switch(row) for row in rows)
-    return tuple(one for one in switches if tenant is None or parse_scope(one.scope).tenant in (None, tenant))
+    return tuple(one for one in switches if tenant is None or tenant_of(one.scope) in (None, tenant))
 
 
 def engage(store: Store, tenant: str, scope: str, principal: Principal, reason: str) -> Engaged:
-    """Stop a scope: when this returns, nothing in it begins any more, whatever was granted before.
+    """Stop a scope: when this returns, whoever reads its switch is stopped, whatever was granted before.
 
-    What has begun may still be under way: `wait_until_still` waits for that. ``tenant`` is the principal's, where the
-    ledger keeps it; whether they may touch the scope is `may_touch` and their role. Raises `RefusedError`,
+    What has read it before may still begin and act: `wait_until_still` waits for that. ``tenant`` is the principal's,
+    where the ledger keeps it; whether they may touch the scope is `may_touch` and their role. Raises `RefusedError`,
     `ConfigurationError` for what is no scope, `UnavailableError` where it could not be stored: then nothing is stopped.
     """
     _require(refusals_to_stop(principal, reason))

@@ -173,7 +173,7 @@ def _unconfirmed(
 ) -> ProblemError:
     return ProblemError(
         ProblemKind.UNAVAILABLE,
-        f"{thrown.scope!r} is stopped and nothing in it begins any more, but it cannot be called still: {why}",
+        f"{thrown.scope!r} is stopped, but it cannot be called still: {why}",
         headers=retry_after(),
         extensions={
             "scope": thrown.scope,
