@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
@@ -51,7 +52,9 @@ def record_vote(
         stored = read_proposal(connection, ref.tenant, ref.proposal_id, lock=True)
         approval = open_approval(connection, stored)
         if _is_recorded(connection, stored, vote):
-            return _result(approval, now_us())
+            # What the votes decided stays the answer, whatever has come of the proposal since.
+            is_voided = stored.status is ProposalStatus.VOIDED
+            return _result(approval if is_voided else replace(approval, voided=None), now_us())
         return _record(connection, stored, approval, policy, vote, party)
 
 
