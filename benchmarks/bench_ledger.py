@@ -1,8 +1,10 @@
 """How fast decisions are recorded and verified, as ratios of floors measured in the same run.
 
 Recording: `record_decisions` into SQLite in batches, against the bare driver inserting the same finished rows (entry
-and span) in the same batches. Verifying: `verify_file` over the exported file in a process of its own, against one
-SHA-256 over each of the file's lines. The floors' rows and bytes are those of the run itself.
+and span) in the same batches. Signing: `make_checkpoint` over a tenth of the entries at a time, against one SHA-256
+over each new entry; the last one adds a single entry, so that what it costs is all chains. Verifying: `verify_file`
+over the exported file with its checkpoints and a pinned key, in a process of its own, against one SHA-256 over each of
+the file's lines. The floors' rows and bytes are those of the run itself.
 
 Usage: ``python benchmarks/bench_ledger.py [--entries 100000] [--batch 500]``
 """
@@ -18,16 +20,34 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
 
-from watchfloor_core.ledger import Decision, canonical, export_ledger, record_decisions, verify_file
-from watchfloor_core.store.engine import open_store
+from watchfloor_core.dsse import Signer
+from watchfloor_core.ledger import (
+    Decision,
+    Trust,
+    canonical,
+    export_ledger,
+    make_checkpoint,
+    prove_decision,
+    record_decisions,
+    verify_file,
+    verify_proof,
+)
+from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.migrate import migrate
+from watchfloor_core.store.schema import ledger_entry
 from watchfloor_core.telemetry import SpanAttribute, SpanName
 
 TENANT = "bench"
+SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(b"\x01" * 32))
+TRUST = Trust({SIGNER.key_id: SIGNER.public_key})
+CHECKPOINTS = 10
 CHAIN_ENTRIES = 4
 """Entries per incident: correlate, verdict, ruling, closure."""
 
@@ -64,20 +84,58 @@ def decisions(count: int) -> Iterator[Decision]:
         )
 
 
-def record(folder: Path, count: int, batch: int) -> float:
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Seconds."""
+
+    recording: float
+    signing: float
+    """All checkpoints but the last."""
+    last: float
+    """The checkpoint of one new entry."""
+    proving: float
+    """One decision, with the check of its proof."""
+
+
+def record(folder: Path, count: int, batch: int) -> Recorded:
     url = f"sqlite:///{folder / 'ledger.db'}"
     migrate(url)
     store = open_store(url)
     prepared = list(decisions(count))
-    began = time.perf_counter()
-    for start in range(0, count, batch):
-        with store.write() as connection:
-            record_decisions(connection, TENANT, prepared[start : start + batch])
-    took = time.perf_counter() - began
+    recording = signing = 0.0
+    step = max(1, (count - 1) // CHECKPOINTS)
+    for first in range(0, count - 1, step):
+        part = prepared[first : min(first + step, count - 1)]
+        began = time.perf_counter()
+        for start in range(0, len(part), batch):
+            with store.write() as connection:
+                record_decisions(connection, TENANT, part[start : start + batch])
+        recording += time.perf_counter() - began
+        signing += sign(store)
+    with store.write() as connection:
+        record_decisions(connection, TENANT, prepared[-1:])
+    last = sign(store)
+    proving = prove(store)
     with store.read() as connection:
         export_ledger(connection, TENANT, folder / "ledger.ndjson")
     store.close()
-    return took
+    return Recorded(recording, signing, last, proving)
+
+
+def sign(store: Store) -> float:
+    began = time.perf_counter()
+    if make_checkpoint(store, TENANT, SIGNER) is None:
+        raise RuntimeError("there was nothing to sign")
+    return time.perf_counter() - began
+
+
+def prove(store: Store) -> float:
+    """One decision of the first checkpoint."""
+    with store.read() as connection:
+        decision_id = connection.execute(select(ledger_entry.c.id).limit(1)).scalar_one()
+        began = time.perf_counter()
+        verify_proof(prove_decision(connection, TENANT, decision_id), TRUST.keys)
+        return time.perf_counter() - began
 
 
 def insert_plainly(folder: Path, batch: int) -> float:
@@ -123,7 +181,7 @@ def verify(path: Path) -> None:
     """Print how long verifying took, by the wall and by CPU, and by how much memory the process grew, in MB."""
     before = peak_memory()
     began, cpu_began = time.perf_counter(), time.process_time()
-    report = verify_file(path)
+    report = verify_file(path, trust=TRUST)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     report.raise_for_fault()
     print(took, cpu, peak_memory() - before)
@@ -162,11 +220,16 @@ def main() -> None:
         hashed = hash_plainly(path)
         child = subprocess.run([sys.executable, __file__, "--verify", path], check=True, capture_output=True, text=True)
         verified, cpu, memory = map(float, child.stdout.split())
+    took, chains = recorded.recording, -(-count // CHAIN_ENTRIES)
     ours, reference = canonicalise(list(decisions(2_000)))
 
     print(f"ledger, {count:,} entries of {size // count:,} bytes, {arguments.batch} a transaction, SQLite")
     print(f"  canonical JSON       {ours * 1e6:8.1f} µs a body     {reference / ours:6.2f} x the rate of rfc8785")
-    print(f"  recorded             {count / recorded:8,.0f} entries/s  {inserted / recorded:6.2f} of plain inserts")
+    print(f"  recorded             {count / took:8,.0f} entries/s  {inserted / took:6.2f} of plain inserts")
+    signing = recorded.signing
+    print(f"  signed               {count / signing:8,.0f} entries/s  {hashed / signing:6.2f} of plain SHA-256")
+    print(f"  a checkpoint of one  {recorded.last * 1e3:8.1f} ms behind {chains:,} chains")
+    print(f"  a proof              {recorded.proving * 1e3:8.1f} ms, made and checked")
     print(f"  verified             {count / verified:8,.0f} entries/s  {hashed / verified:6.2f} of plain SHA-256")
     million = 1_000_000 / count
     print(f"  a million entries    {verified * million:8.1f} s to verify at this rate ({cpu * million:.1f} s of CPU)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -40,6 +41,7 @@ from watchfloor_core.store.schema_authority import ledger_checkpoint, ledger_che
 
 TENANT = "acme"
 FIRST, SECOND = "inc-0000000000000001", "inc-0000000000000002"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "ledger-format.md"
 SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(b"\x01" * 32))
 TRUST = Trust({SIGNER.key_id: SIGNER.public_key})
 
@@ -255,11 +257,11 @@ def test_the_second_of_two_makers_of_one_number_has_made_none(store: Store, monk
 
 class TestNothingBadIsSigned:
     @pytest.fixture
-    def filled(self, store: Store) -> Store:
-        record(store, FIRST, FIRST, SECOND)
-        make(store)
-        record(store, FIRST, FIRST)
-        return store
+    def filled(self, sqlite_store: Store) -> Store:
+        record(sqlite_store, FIRST, FIRST, SECOND)
+        make(sqlite_store)
+        record(sqlite_store, FIRST, FIRST)
+        return sqlite_store
 
     def test_an_edited_new_entry(self, filled: Store) -> None:
         with filled.write() as connection:
@@ -330,3 +332,29 @@ def test_an_envelope_has_one_spelling(change: object) -> None:
     assert changed != signed.envelope
     with pytest.raises(RefusedError):
         open_checkpoint(changed, signed.public_key)
+
+
+def test_the_verifiers_on_the_page_about_the_format_take_an_export_and_refuse_a_forged_one(
+    store: Store, tmp_path: Path
+) -> None:
+    record(store, FIRST, SECOND, FIRST)
+    make(store)
+    record(store, FIRST, "ingest")
+    make(store)
+    record(store, SECOND)
+    path = tmp_path / "ledger.ndjson"
+    with store.read() as connection:
+        export_ledger(connection, TENANT, path)
+    chains, checkpoints = re.findall(r"(?ms)^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"))
+
+    def passes(program: str) -> bool:
+        done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
+        return done.returncode == 0
+
+    assert passes(chains)
+    assert passes(checkpoints)
+    whole = path.read_bytes()
+    last = whole.index(b'"hash"', whole.index(b'"chain":"' + FIRST.encode() + b'","id"'))
+    path.write_bytes(whole[: last + 8] + b"0" * 64 + whole[last + 72 :])
+    assert not passes(chains)
+    assert not passes(checkpoints)
