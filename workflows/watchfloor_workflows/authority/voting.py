@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, text
 
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import MICROSECONDS, now_us
@@ -39,6 +39,12 @@ from watchfloor_workflows.policy import Policy
 HOUR_S = 3_600
 MAX_ASSERTION = 65_536
 """Characters."""
+
+
+_SHOWN = text(
+    "INSERT INTO approval_shown (tenant, proposal_id, principal, first_us) "
+    "VALUES (:tenant, :proposal_id, :principal, :now) ON CONFLICT DO NOTHING"
+)
 
 
 def record_vote(
@@ -313,19 +319,8 @@ def note_shown(store: Store, tenant: str, proposal_id: str, principal: str) -> N
         stored = read_proposal(connection, tenant, proposal_id)
         if stored.view is None:
             raise NotFoundError(f"proposal {proposal_id!r} has nothing to show yet")
-        known = connection.execute(
-            select(approval_shown.c.first_us).where(
-                approval_shown.c.tenant == tenant,
-                approval_shown.c.proposal_id == proposal_id,
-                approval_shown.c.principal == principal,
-            )
-        ).first()
-        if known is None:
-            connection.execute(
-                insert(approval_shown).values(
-                    tenant=tenant, proposal_id=proposal_id, principal=principal, first_us=now_us()
-                )
-            )
+        values = {"tenant": tenant, "proposal_id": proposal_id, "principal": principal, "now": now_us()}
+        connection.execute(_SHOWN, values)
 
 
 def require_open(stored: StoredProposal) -> None:
