@@ -105,7 +105,31 @@ async def test_without_a_usable_key_nothing_starts(sqlite_store: Store, settings
     signing_key(settings.data_dir / "keys", CHECKPOINT_KEY)
     (settings.data_dir / "keys" / f"{CHECKPOINT_KEY}.key").chmod(0o644)
     with pytest.raises(ConfigurationError, match="chmod 600"):
+        async with checkpoints_kept(sqlite_store, settings):
+            pytest.fail("it began")
+    with pytest.raises(ConfigurationError, match="chmod 600"):
         await run_once(sqlite_store, settings)
+
+
+@pytest.mark.anyio
+async def test_a_defect_ends_neither_the_checkpoints_nor_the_worker(
+    sqlite_store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def fail(*_: object) -> None:
+        loop.call_soon_threadsafe(failed.set)
+        raise ZeroDivisionError
+
+    record(sqlite_store)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpointing, "_make_all", fail)
+        async with checkpoints_kept(sqlite_store, settings):
+            await asyncio.wait_for(failed.wait(), 10)
+            patch.undo()
+    assert count(sqlite_store) == 1
+    assert "checkpoints are put off to the next interval" in caplog.text
 
 
 @pytest.mark.anyio

@@ -48,13 +48,14 @@ async def checkpoints_kept(store: Store, settings: Settings) -> AsyncIterator[No
 
     Raises `ConfigurationError` where the signing key cannot be used.
     """
+    signing_key(settings.data_dir / "keys", CHECKPOINT_KEY)
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(keep_checkpoints(store, settings, stop))
-        try:
-            yield
-        finally:
-            stop.set()
+    keeping = asyncio.create_task(keep_checkpoints(store, settings, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await keeping
 
 
 async def keep_checkpoints(store: Store, settings: Settings, stop: asyncio.Event) -> None:
@@ -69,11 +70,15 @@ async def keep_checkpoints(store: Store, settings: Settings, stop: asyncio.Event
     is_last = False
     while not is_last:
         is_last = stop.is_set()
-        if thread is not None:
-            await thread.run()
-        await asyncio.to_thread(_make_all, store, signer, copies)
-        if thread is not None:
-            await thread.run()
+        try:
+            if thread is not None:
+                await thread.run()
+            await asyncio.to_thread(_make_all, store, signer, copies)
+            if thread is not None:
+                await thread.run()
+        except Exception:
+            # Whatever it is: no checkpoints ever again would be worse, and nobody waits for this task before the end.
+            logger.exception("checkpoints are put off to the next interval")
         if not is_last:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), settings.checkpoint_interval_s)
