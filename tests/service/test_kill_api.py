@@ -20,7 +20,6 @@ from watchfloor_guardrails.switches import covering_scopes
 from watchfloor_service.api.app import WITH_TOKEN
 from watchfloor_service.api.routes import kill
 from watchfloor_service.testing import Api, served
-from watchfloor_workflows.authority.freezes import freeze_class, is_frozen
 from watchfloor_workflows.authority.kill_switch import read_switches
 
 ACT = covering_scopes("default", "incident_response", "deny ip", "edge", "specialist")
@@ -167,16 +166,3 @@ def test_a_tenant_sees_its_own_switches_and_that_it_is_stopped_from_home_but_not
         ("tenant:default", "a-lead"),
         ("tool:edge", "a-lead"),
     ]
-
-
-def test_a_lead_lifts_the_freezes_they_looked_at_in_their_tenant(api: Api) -> None:
-    with api.store.write() as connection:
-        freeze_class(connection, "default", "deny ip", "act-1", "no answer")
-    order = {"action_class": "deny ip", "proposals": ["act-1"], "reason": "looked"}
-    shown = holder(api, Role.VIEWER).get("/v1/kill").json()["freezes"]
-    assert [one["proposal_id"] for one in shown] == ["act-1"]
-    assert holder(api, Role.RESPONDER).post("/v1/kill/lift", json=order).status_code == 403
-    assert holder(api, Role.LEAD, "acme").post("/v1/kill/lift", json=order).status_code == 409
-    assert holder(api, Role.LEAD).post("/v1/kill/lift", json=order).json()["proposals"] == ["act-1"]
-    with api.store.read() as connection:
-        assert is_frozen(connection, "default", "deny ip") is None

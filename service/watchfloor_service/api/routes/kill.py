@@ -22,7 +22,6 @@ from watchfloor_service.api.parts import ApiParts, parts_of
 from watchfloor_service.api.problems import ProblemError, ProblemKind, retry_after
 from watchfloor_service.api.refusals import RefusalCode
 from watchfloor_service.api.routes.tracing import traced
-from watchfloor_workflows.authority.freezes import lift, list_freezes
 from watchfloor_workflows.authority.kill_switch import Engaged, Switch, engage, list_switches, release
 from watchfloor_workflows.authority.stillness import POLL_S, InFlight, StillReport, StillWatch
 
@@ -40,13 +39,6 @@ Reason: TypeAlias = Annotated[str, Field(min_length=1, max_length=4000)]
 
 class SwitchRequest(StrictModel):
     scope: str = Field(min_length=1, max_length=200)
-    reason: Reason
-
-
-class LiftRequest(StrictModel):
-    action_class: str = Field(min_length=1, max_length=64)
-    proposals: list[str] = Field(min_length=1, max_length=1000)
-    """Those whose targets the person has looked at."""
     reason: Reason
 
 
@@ -75,13 +67,11 @@ class SwitchView:
 
 @router.get("")
 def show(caller: Reader, request: Request) -> Response:
-    """The switches over the caller's tenant that were ever thrown, and what is frozen in it."""
+    """The switches over the caller's tenant that were ever thrown."""
     parts = parts_of(request)
     with parts.store.read() as connection:
         switches = list_switches(connection, caller.tenant)
-        frozen = list_freezes(connection, caller.tenant)
-    views = [SwitchView.of(switch, caller, parts.identity.home) for switch in switches]
-    return json_answer({"switches": views, "freezes": frozen})
+    return json_answer({"switches": [SwitchView.of(switch, caller, parts.identity.home) for switch in switches]})
 
 
 @router.post("/engage")
@@ -120,19 +110,6 @@ def release_(
     with traced(request, caller.tenant, caller.principal):
         released = release(parts.store, caller.tenant, str(scope), principal, body.reason)
     return json_answer(released)
-
-
-@router.post("/lift")
-def lift_(caller: Stopper, body: Annotated[LiftRequest, Depends(JsonBody(LiftRequest))], request: Request) -> Response:
-    """End the freeze of an action class for proposals whose targets a lead or an admin has looked at."""
-    parts = parts_of(request)
-    _require_in_charge(parts, request, caller)
-    principal = Principal(caller.principal, caller.kind)
-    with traced(request, caller.tenant, caller.principal):
-        lifted = lift(
-            parts.store, caller.tenant, body.action_class, principal, body.reason, proposal_ids=body.proposals
-        )
-    return json_answer({"action_class": body.action_class, "proposals": lifted})
 
 
 def _touchable(parts: ApiParts, request: Request, caller: Caller, text: str) -> KillScope:
