@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from watchfloor_core.incident import IncidentStatus
+from watchfloor_core.ledger import last_checkpoint
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import incident, outbox
@@ -38,6 +39,10 @@ async def test_a_worker_waits_for_its_server_works_and_stops_when_told(sqlite_st
             await asyncio.wait_for(working, 15)
 
     assert bench.ledger() == ["verdict", "ruling", "closure"]
+    with sqlite_store.read() as connection:
+        checkpoint = last_checkpoint(connection, "acme")
+    assert checkpoint is not None
+    assert checkpoint.entries == 3
 
 
 @pytest.mark.anyio

@@ -29,6 +29,7 @@ from watchfloor_workflows.action_activities import ControlActivities
 from watchfloor_workflows.action_relay import ActionRelay
 from watchfloor_workflows.activities import IncidentActivities
 from watchfloor_workflows.authority.announcing import NoChannels, Notices
+from watchfloor_workflows.checkpointing import checkpoints_kept
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.housekeeping import keep_house
 from watchfloor_workflows.passkeys import relying_party
@@ -100,7 +101,12 @@ async def _work(
         policy = PolicyFile(settings)
         activities = IncidentActivities(store, engine, policy, threads)
         control = make_control(settings, store, policy, threads, NoChannels())
-        async with incident_worker(client, settings, activities, control), asyncio.TaskGroup() as tasks:
+        async with (
+            # Around all that records decisions: its last checkpoint covers what they did while they stopped.
+            checkpoints_kept(store, settings),
+            incident_worker(client, settings, activities, control),
+            asyncio.TaskGroup() as tasks,
+        ):
             tasks.create_task(relay.run(stop))
             tasks.create_task(action_relay.run(stop))
             tasks.create_task(_keep_house(store, settings, stop))
