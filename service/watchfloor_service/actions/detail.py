@@ -101,7 +101,7 @@ def load_action(connection: Connection, tenant: str, proposal_id: str) -> Action
         digest=stored.digest,
         view=stored.view,
         content=None if stored.proposal is None else json.loads(stored.proposal.preimage()),
-        ruling=stored.ruling,
+        ruling=None if stored.ruling is None else {k: v for k, v in stored.ruling.items() if k != "terms"},
         votes=_votes(connection, stored),
         grants=_grants(connection, stored),
         execution=_execution(connection, stored),
