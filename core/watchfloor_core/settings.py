@@ -122,6 +122,13 @@ class Settings(BaseSettings):
     watch_folder: Path | None = None
     """Folder whose new files are taken in."""
 
+    # Action
+    targets_file: Path | None = None
+    """The tools that act on the outside world; none: ``targets.yaml`` in the data directory, else one blocklist."""
+    targets_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """Names, separated by commas, of third-party kinds of tools (entry-point group ``watchfloor.targets``) that may be
+    loaded."""
+
     # Event time
     tick_s: int = Field(default=60, ge=1, le=3600)
     """The slice of event time that correlation takes at once."""

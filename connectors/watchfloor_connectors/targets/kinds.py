@@ -1,0 +1,78 @@
+"""The kinds of tools that may be configured: those that ship, and third-party ones that the settings allow by name.
+
+A third-party kind enters by the entry-point group ``watchfloor.targets``: the entry point's name is the kind's, and it
+points to a subclass of `ConfiguredTarget`. One that cannot be loaded stops the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final, TypeAlias
+
+from watchfloor_connectors.targets.account import PosixAccount
+from watchfloor_connectors.targets.base import ConfiguredTarget, ToolOptions
+from watchfloor_connectors.targets.blocklist import Blocklist
+from watchfloor_connectors.targets.nftables import Nftables
+from watchfloor_connectors.targets.process import Process
+from watchfloor_connectors.targets.quarantine import Quarantine
+from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_guardrails.catalogue import CATALOGUE
+
+GROUP: Final = "watchfloor.targets"
+
+# Any: each kind has options of its own type; its own `options_type` checks them before it is made.
+Kind: TypeAlias = type[ConfiguredTarget[Any]]
+
+BUILT_IN: Final[Mapping[str, Kind]] = {
+    kind.kind: kind for kind in (Blocklist, Nftables, PosixAccount, Process, Quarantine)
+}
+
+
+def load_kinds(allowed: Sequence[str]) -> dict[str, Kind]:
+    """Every kind by its name; ConfigurationError with all that cannot be loaded."""
+    installed: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=GROUP):
+        installed.setdefault(entry.name, []).append(entry)
+    kinds = dict(BUILT_IN)
+    problems: list[Problem] = []
+    for name in dict.fromkeys(allowed):
+        match installed.get(name, []):
+            case _ if name in BUILT_IN:
+                problems.append(Problem(f"{name!r} is a kind that ships; take it out of targets_allowed"))
+            case []:
+                known = ", ".join(sorted(installed)) or "none"
+                problems.append(Problem(f"the kind {name!r} is allowed and not installed; installed are: {known}"))
+            case [entry]:
+                try:
+                    kinds[name] = _loaded(entry)
+                except ConfigurationError as error:
+                    problems.extend(error.problems)
+            case several:
+                origins = ", ".join(entry.value for entry in several)
+                problems.append(Problem(f"the kind {name!r} is installed more than once: {origins}"))
+    if problems:
+        raise ConfigurationError(problems)
+    return kinds
+
+
+def _loaded(entry: EntryPoint) -> Kind:
+    try:
+        found = entry.load()
+    except Exception as error:  # someone else's code: whatever it raises, the start stops and says so
+        raise ConfigurationError(
+            f"the kind {entry.name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}; "
+            "mend it or take it out of targets_allowed"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, ConfiguredTarget)):
+        raise ConfigurationError(f"{entry.value} is no subclass of ConfiguredTarget, found {found!r}")
+    missing = [name for name in ("kind", "revision", "classes", "options_type") if not hasattr(found, name)]
+    if missing:
+        raise ConfigurationError(f"{entry.value} does not say its {', '.join(missing)}")
+    if found.kind != entry.name:
+        raise ConfigurationError(f"the entry point {entry.name!r} gives the kind {found.kind!r}; the two must agree")
+    if not found.classes or not found.classes <= CATALOGUE.keys():
+        raise ConfigurationError(f"{entry.value} does {sorted(found.classes)}; known are: {', '.join(CATALOGUE)}")
+    if not issubclass(found.options_type, ToolOptions):
+        raise ConfigurationError(f"the options_type of {entry.value} is no subclass of ToolOptions")
+    return found
