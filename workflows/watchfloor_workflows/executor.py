@@ -16,6 +16,7 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from watchfloor_connectors.targets.registry import ActionTargets
 from watchfloor_core.dsse import key_id_of
 from watchfloor_core.keys.signing import GRANT_KEY, public_key
 from watchfloor_core.settings import Settings
@@ -47,7 +48,7 @@ async def run_executor(
     store = open_store(settings.store_url)
     try:
         with stopping_on_signals(stop), configure_telemetry(settings, store, "watchfloor-executor"):
-            known = tools or load_targets(settings)
+            known = tools or ActionTargets.load(settings)
             client = await connect_patiently(settings, stop)
             if client is not None:
                 with activity_threads() as threads:
@@ -63,7 +64,7 @@ async def run_executor(
 def make_executor(settings: Settings, store: Store, tools: Tools) -> Executor:
     """The executor of these settings. Raises `ConfigurationError` where the worker's public key cannot be read."""
     issuer = public_key(settings.data_dir / "keys" / f"{GRANT_KEY}.pub")
-    policy = PolicyFile(settings)
+    policy = PolicyFile(settings, store)
     return Executor(
         store,
         tools,

@@ -98,7 +98,7 @@ async def _work(
 ) -> None:
     relay, action_relay = Relay(client, store, settings), ActionRelay(client, store, settings)
     with activity_threads() as threads:
-        policy = PolicyFile(settings)
+        policy = PolicyFile(settings, store)
         activities = IncidentActivities(store, engine, policy, threads)
         control = make_control(settings, store, policy, threads, NoChannels())
         async with (

@@ -122,7 +122,7 @@ class ActionBench:
         """Worker and, unless told otherwise, executor for as long as the block lasts."""
         async with AsyncExitStack() as stack:
             threads = stack.enter_context(activity_threads())
-            policy = PolicyFile(self.settings)
+            policy = PolicyFile(self.settings, self.store)
             control = make_control(self.settings, self.store, policy, threads, self.notices)
             incidents = IncidentActivities(self.store, FixedEngine(), policy, threads)
             await stack.enter_async_context(incident_worker(self.client, self.settings, incidents, control))

@@ -25,7 +25,7 @@ class MemoryTool:
     """Target value → key of the action that holds it."""
     effects: list[tuple[str, str, str]] = field(default_factory=list)
     """(action class, target, key), in the order in which they took effect."""
-    on_act: Callable[[EffectPermit], None] = lambda permit: None
+    on_act: Callable[[EffectPermit], None] = lambda _: None
     """Called before the effect; raise from it to fail."""
     lies: bool = False
     """Reports success and changes nothing."""
@@ -54,7 +54,7 @@ class MemoryTool:
             else:
                 self.held.pop(action.target.value, None)
 
-    def read_back(self, action: Action, key: str) -> ReadBack:
+    def read_back(self, action: Action, key: str) -> ReadBack:  # noqa: ARG002 - the memory keeps no keys apart
         if self.is_blind:
             raise UnavailableError("the memory is away")
         with self._lock:
@@ -76,5 +76,5 @@ class OneTool:
             raise NotFoundError(f"no tool {tool!r} is configured for tenant {tenant!r}")
         return self.target
 
-    def for_class(self, tenant: str, action_class: str) -> ActionTarget | None:
+    def for_class(self, tenant: str, action_class: str) -> ActionTarget | None:  # noqa: ARG002 - every tenant's
         return self.target if action_class in self.target.action_classes else None
