@@ -177,6 +177,18 @@ def test_key_rotation_keeps_earlier_checkpoints_verifiable(store: Store) -> None
     assert new.key_id in fault.found
 
 
+def test_a_checkpoint_under_another_number_is_named_in_the_store(sqlite_store: Store) -> None:
+    record(sqlite_store, FIRST)
+    make(sqlite_store)
+    with sqlite_store.write() as connection:
+        for table in (ledger_checkpoint, ledger_checkpoint_chain):
+            connection.execute(update(table).values(number=4))
+    with sqlite_store.read() as connection:
+        fault = verify_store(connection, TENANT, TRUST).fault
+    assert fault is not None
+    assert (fault.kind, fault.found) == (FaultKind.COLUMN, "4 in the column")
+
+
 def test_an_export_of_one_chain_has_no_checkpoints_and_says_so_where_a_key_is_given(
     store: Store, tmp_path: Path
 ) -> None:

@@ -50,8 +50,11 @@ def verify_store(connection: Connection, tenant: str, trust: Trust = NOTHING_KNO
     if fault is not None:
         return check.report(fault)
     checkpoints = CheckpointCheck(check, trust)
-    for signed in read_checkpoints(connection, tenant):
-        fault = checkpoints.add(signed.envelope, signed.public_key, read_reaches(connection, tenant, signed.number))
+    for number, signed in enumerate(read_checkpoints(connection, tenant), start=1):
+        reaches = read_reaches(connection, tenant, signed.number)
+        fault = checkpoints.add(signed.envelope, signed.public_key, reaches)
+        if fault is None and signed.number != number:
+            fault = Fault(FaultKind.COLUMN, f"number {number} as in the checkpoint", f"{signed.number} in the column")
         if fault is not None:
             return check.report(fault, checkpoints.coverage())
     return check.report(checkpoints.finish(), checkpoints.coverage())
