@@ -171,6 +171,19 @@ class TestOperatorToken:
         with pytest.raises(ConfigurationError, match="revoked"):
             operator_token(sqlite_store, tmp_path, "default")
 
+    def test_one_from_before_there_were_all_of_todays_scopes_is_replaced(
+        self, sqlite_store: Store, tmp_path: Path
+    ) -> None:
+        first = operator_token(sqlite_store, tmp_path, "default")
+        with sqlite_store.write() as connection:
+            connection.execute(update(api_token).values(scopes=["alerts:write", "incidents:decide"]))
+        second = operator_token(sqlite_store, tmp_path, "default")
+        assert second != first
+        with sqlite_store.read() as connection:
+            token = verify_token(connection, second)
+        assert token is not None
+        assert token.scopes == frozenset(Scope)
+
     def test_starts_at_the_same_time_end_with_one_file_whose_token_is_live(
         self, sqlite_store: Store, tmp_path: Path
     ) -> None:

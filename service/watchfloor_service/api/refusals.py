@@ -98,6 +98,8 @@ class Refusals:
             if at_us - window.began_us >= WINDOW_US:
                 window.began_us, window.recorded = at_us, 0
             if window.recorded >= RECORDED:
+                if window.unrecorded == 0:
+                    _LOG.warning("%s of tenant %s is refused too often for the ledger; counted from here", *key[::-1])
                 window.unrecorded += 1
                 return None
             window.recorded += 1
