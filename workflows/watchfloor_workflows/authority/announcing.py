@@ -21,6 +21,8 @@ _WORDS: Final = {
     NoticeKind.UNKNOWN: "may or may not have taken effect: look at the target, then lift the freeze",
 }
 
+_ALONG_THE_CHAIN: Final = (NoticeKind.REQUEST, NoticeKind.REMIND, NoticeKind.ESCALATE)
+
 
 class Notices(Protocol):
     """Whoever brings notices to people."""
@@ -53,8 +55,10 @@ def notice_of(stored: StoredProposal, kind: NoticeKind, step: int = 0) -> Approv
     terms = terms_of(stored)
     requirement = None if terms is None or not terms.requirement_json else requirement_from_json(terms.requirement_json)
     roles: tuple[str, ...] = () if requirement is None else requirement.roles
-    if kind is NoticeKind.ESCALATE and requirement is not None and requirement.chain:
-        roles = (requirement.chain[min(step, len(requirement.chain) - 1)],)
+    if kind in _ALONG_THE_CHAIN and requirement is not None and requirement.chain:
+        # The first is told at once, each further one by an escalation.
+        link = step + 1 if kind is NoticeKind.ESCALATE else 0
+        roles = (requirement.chain[min(link, len(requirement.chain) - 1)],)
     target = quote_untrusted(str(stored.draft.target.value))
     ended = f" ({stored.status}{': ' + quote_untrusted(stored.reason) if stored.reason else ''})"
     return ApprovalNotice(

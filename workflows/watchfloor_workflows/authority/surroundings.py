@@ -25,6 +25,7 @@ from watchfloor_workflows.authority.incident_view import evidence_editors, facts
 from watchfloor_workflows.authority.kill_switch import read_switches
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.run_facts import facts_of as run_facts_of
+from watchfloor_workflows.authority.run_facts import note_facts
 from watchfloor_workflows.policy import Policy
 
 HOUR_US: Final = 3_600 * MICROSECONDS
@@ -72,7 +73,7 @@ def surroundings(
         tool_pin=observed.tool_pin,
         spending=_spending(connection, proposal, now_us),
         is_held=_is_held(connection, proposal),
-        facts_touched=_facts_touched(connection, stored, proposal),
+        facts_touched=_facts_touched(connection, stored, now_us, notes=lock),
         dark_sources=(),
         evidence_editors=evidence_editors(connection, proposal.tenant, stored.incident_id),
         undoes=_undoes(connection, proposal, draft, now_us),
@@ -146,9 +147,16 @@ def _is_held(connection: Connection, proposal: ActionProposal) -> bool:
     return found.first() is not None
 
 
-def _facts_touched(connection: Connection, stored: StoredProposal, proposal: ActionProposal) -> frozenset[Fact]:
-    """Every action is an effect outside; what it rests on was noted when it was sealed."""
-    return frozenset({*run_facts_of(connection, proposal.tenant, stored.incident_id), Fact.OUTWARD_EFFECT})
+def _facts_touched(connection: Connection, stored: StoredProposal, now_us: int, *, notes: bool) -> frozenset[Fact]:
+    """Every action is an effect outside; what it rests on was noted when it was sealed.
+
+    In the transaction that consumes the grant the effect is noted, so that two steps of one run cannot each find that
+    the other has not happened yet.
+    """
+    effect = frozenset({Fact.OUTWARD_EFFECT})
+    if notes:
+        return note_facts(connection, stored.tenant, stored.incident_id, effect, stored.id, now_us)
+    return run_facts_of(connection, stored.tenant, stored.incident_id) | effect
 
 
 def _undoes(connection: Connection, proposal: ActionProposal, draft: ActionDraft, now_us: int) -> str | None:
