@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -56,6 +57,8 @@ def etc(folder: Path) -> Path:
 def tool(slot: Slot, tmp_path: Path) -> PosixAccount:
     if shutil.which("usermod", path=PATH) is None:
         pytest.skip("usermod is not installed here (Debian: passwd)")
+    if os.geteuid() != 0:
+        pytest.skip("usermod needs root here")
     return PosixAccount(slot, AccountOptions(prefix=str(etc(tmp_path / "root")), never=("glass",)))
 
 

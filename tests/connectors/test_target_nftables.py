@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,18 +27,12 @@ from watchfloor_guardrails.effect import Effect, NotDoneError
 
 Key = Callable[[str], str]
 
-RULES = """
-table inet watchfloor {
-    set blocked4 { type ipv4_addr; }
-    set blocked6 { type ipv6_addr; }
-    set ranges4 { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 } }
-    set fading4 { type ipv4_addr; timeout 1h; }
-    chain guard {
-        type filter hook input priority -10; policy accept;
-        ip saddr @blocked4 drop
-        ip6 saddr @blocked6 drop
-    }
-}
+PAGE = Path(__file__).parents[2] / "docs/reference/tools.md"
+RULES = next(text for text in re.findall(r"(?ms)^```text\n(.*?)^```", PAGE.read_text("utf-8")) if "blocked6" in text)
+"""What the page tells operators to load."""
+WRONG_SETS = """
+add set inet watchfloor ranges4 { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }
+add set inet watchfloor fading4 { type ipv4_addr; timeout 1h; }
 """
 SERVER = """
 import socket
@@ -106,7 +101,7 @@ def wired() -> Iterator[Network]:
 
 @pytest.fixture
 def network(wired: Network) -> Network:
-    wired.nft("flush ruleset" + RULES)
+    wired.nft(f"flush ruleset\n{RULES}{WRONG_SETS}")
     return wired
 
 
@@ -225,3 +220,15 @@ def test_a_program_that_hangs_leaves_the_outcome_open_and_is_stopped(
     with pytest.raises(UnavailableError, match="took longer than") as found:
         tool.act(permit_for(deny("203.0.113.9"), key("a")))
     assert not isinstance(found.value, NotDoneError)
+
+
+def test_an_element_that_another_hand_adds_in_the_very_moment_is_not_taken_for_ours(
+    tool: Nftables, network: Network, permit_for: PermitFor, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.nft('add element inet watchfloor blocked4 { 203.0.113.9 comment "by hand" }')
+    with monkeypatch.context() as patch:
+        # As the tool saw the set before.
+        patch.setattr(tool, "_element", lambda _: None)
+        with pytest.raises(NotDoneError, match="File exists"):
+            tool.act(permit_for(deny("203.0.113.9"), key("a")))
+    assert "by another hand" in tool.read_back(deny("203.0.113.9"), key("a")).text

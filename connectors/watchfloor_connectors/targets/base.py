@@ -89,6 +89,11 @@ class ConfiguredTarget(ABC, Generic[OptionsT]):
     action_classes: frozenset[str]
     least_privilege: tuple[str, ...]
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "act" in vars(cls):
+            raise TypeError(f"{cls.__name__} may not define act: the checks of the permit are there; define do")
+
     def __init__(self, slot: Slot, options: OptionsT) -> None:
         self.tool = slot.tool
         self.slot = slot
