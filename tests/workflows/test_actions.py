@@ -317,6 +317,16 @@ async def test_an_attackers_text_always_asks_even_where_the_level_would_allow(be
     assert "untrusted_argument" in [hit["rule"] for hit in ruling["hits"] if hit["outcome"] == "ask"]
 
 
+async def test_an_approval_that_waits_outlives_its_worker(bench: ActionBench) -> None:
+    async with bench.workers():
+        proposal_id = await waiting(bench)
+    async with bench.workers():
+        await bench.vote(ANA, proposal_id)
+        await bench.until(proposal_id, SUCCEEDED)
+
+    assert len(bench.tool.effects) == 1
+
+
 async def test_a_forged_grant_is_refused(bench: ActionBench) -> None:
     async with bench.workers():
         proposal_id = await waiting(bench)

@@ -87,19 +87,6 @@ async def test_nobody_decides_so_people_are_reminded_the_next_are_told_and_then_
     assert all('"203.0.113.7"' in notice.text for notice in bench.notices.sent)
 
 
-async def test_an_approval_that_waits_outlives_its_worker(environment: WorkflowEnvironment, bench: ActionBench) -> None:
-    async with bench.workers():
-        proposal_id = bench.draft()
-        await bench.until(proposal_id, ProposalStatus.WAITING)
-    async with bench.workers():
-        # Over the time for which the server keeps a workflow for the worker that had it.
-        await environment.sleep(timedelta(minutes=1))
-        await bench.vote(ANA, proposal_id)
-        await bench.until(proposal_id, ProposalStatus.SUCCEEDED)
-
-    assert len(bench.tool.effects) == 1
-
-
 async def test_a_lease_of_days_is_there_until_its_end(environment: WorkflowEnvironment, bench: ActionBench) -> None:
     async with bench.workers():
         proposal_id = bench.draft(lease_s=3 * 86_400)
