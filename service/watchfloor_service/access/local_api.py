@@ -63,8 +63,11 @@ class LocalApi:
         return _understood(response.status, answer)
 
 
-def local_api(settings: Settings, store: Store) -> LocalApi:
-    """The API of the stack in the settings' data directory. Raises `UnavailableError` where none runs."""
+def local_api(settings: Settings, store: Store, *, token: str | None = None) -> LocalApi:
+    """The API of the stack in the settings' data directory; without a ``token`` of their own, as the operator.
+
+    Raises `UnavailableError` where none runs.
+    """
     stack = find_running(settings.data_dir)
     if stack is None:
         raise UnavailableError(
@@ -81,7 +84,7 @@ def local_api(settings: Settings, store: Store) -> LocalApi:
             f"the stack that runs in {str(settings.data_dir)!r} works on {stack.store}, this command on "
             f"{shown(store.address)}; give both the same WATCHFLOOR_DATABASE_URL"
         )
-    return LocalApi(stack.api_url, operator_token(store, settings.data_dir, settings.tenant))
+    return LocalApi(stack.api_url, token or operator_token(store, settings.data_dir, settings.tenant))
 
 
 def _understood(status: int, answer: bytes) -> dict[str, Json]:

@@ -1,8 +1,8 @@
 """The approval of one proposal as a file of its own: what was proposed, who signed what with which key.
 
 It is checked from the file alone, years later: the digest is computed anew from the preimage, and every signature is
-checked over it and over the view as it was shown. (A later version may render the same preimage otherwise; that the two
-differ is said.) That a public key was a person's then is what the ledger says, in the
+checked over it and over the view as it was shown, which must be what this version renders from the same preimage. That a
+public key was a person's then is what the ledger says, in the
 ``approver_key`` entries of its chain ``control``.
 """
 
@@ -65,8 +65,8 @@ class CheckedRecord:
 
     @property
     def holds(self) -> bool:
-        """Nothing in it contradicts itself."""
-        return all(vote.fault is None for vote in self.votes)
+        """Nothing in it contradicts itself, and what was shown is what the digest covers."""
+        return self.is_view_ours and all(vote.fault is None for vote in self.votes)
 
 
 class _Model(BaseModel):

@@ -16,11 +16,13 @@ from watchfloor_core.keys.payload_file import change_ring, ring_file
 from watchfloor_core.keys.private_file import create_private
 from watchfloor_core.keys.sources import PrivateFile, SecretSource
 from watchfloor_core.settings import Settings
+from watchfloor_service.commands.approver_key_commands import add_commands
 from watchfloor_service.commands.outcome import answering, console, print_json, print_table
 from watchfloor_service.commands.place import JsonOption
 from watchfloor_service.invocation import current_settings
 
-app = typer.Typer(no_args_is_help=True, help="List and rotate the keys of this installation.")
+app = typer.Typer(no_args_is_help=True, help="Make keys to approve with; list and rotate those of this installation.")
+add_commands(app)
 
 OutOption = Annotated[
     Path | None,
