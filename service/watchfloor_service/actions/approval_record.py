@@ -1,9 +1,8 @@
 """The approval of one proposal as a file of its own: what was proposed, who signed what with which key.
 
 It is checked from the file alone, years later: the digest is computed anew from the preimage, and every signature is
-checked over it and over the view as it was shown, which must be what this version renders from the same preimage. That a
-public key was a person's then is what the ledger says, in the
-``approver_key`` entries of its chain ``control``.
+checked over it and over the view as it was shown, which must be what this version renders from the same preimage. That
+a public key was a person's then is what the ledger says, in the ``approver_key`` entries of its chain ``control``.
 """
 
 from __future__ import annotations

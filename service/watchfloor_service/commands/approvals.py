@@ -247,8 +247,8 @@ def _print_checked(checked: CheckedRecord) -> None:
         said = "holds" if vote.fault is None else f"DOES NOT HOLD: {escape_untrusted(vote.fault)}"
         print(f"{vote.decision} by {escape_untrusted(vote.principal)} {to_iso(vote.decided_us)}, {how}{where}: {said}")
     if not checked.is_view_ours:
-        print("This view is NOT what this version renders from what the digest covers: it was changed, or it was made by")
-        print("another version of Watchfloor, which then has to check it.")
+        print("This view is NOT what this version renders from what the digest covers: it was changed,")
+        print("or another version of Watchfloor made it, which then has to check it.")
     verdict = "approved" if checked.is_approved else "NOT approved"
     print(f"{checked.proposal_id} is {verdict}: it took {checked.quorum}.")
 
