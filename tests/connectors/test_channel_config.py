@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretBytes
 
 from watchfloor_connectors.channels.built import build_channels
 from watchfloor_connectors.channels.config import load_channels, read_channels
 from watchfloor_connectors.channels.settings import Channels, MailSettings, TeamsSettings, WebhookSettings
+from watchfloor_connectors.channels.signatures import verify_webhook
+from watchfloor_connectors.channels.webhook import parse_vote
 from watchfloor_core.errors import ConfigurationError
 
 SECRETS = {
@@ -192,3 +196,29 @@ def test_a_ca_file_that_holds_no_certificates_stops_the_start(tmp_path: Path) ->
 def test_the_kinds_are_told_apart() -> None:
     kinds = [type(one) for one in read().channels]
     assert kinds[1:] == [TeamsSettings, WebhookSettings, MailSettings]
+
+
+DOCUMENTATION = Path(__file__).parent.parent.parent / "docs" / "how-to" / "connect-a-channel.md"
+
+
+def documented(language: str) -> list[str]:
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```", DOCUMENTATION.read_text())
+
+
+def test_the_documented_file_is_one() -> None:
+    def found(reference: str) -> str:
+        return SECRETS["env:FLOW"] if "WORKFLOW" in reference else base64.b64encode(reference.encode() * 4).decode()
+
+    channels = read_channels(documented("yaml")[0], "channels.yaml", found)
+    assert [one.channel.name for one in build_channels(channels)] == ["soc-slack", "soc-teams", "soar", "duty-mail"]
+
+
+def test_the_documented_signature_is_one_and_its_body_a_vote() -> None:
+    (snippet,) = documented("python")
+    made: dict[str, Any] = {}
+    exec(compile(snippet, str(DOCUMENTATION), "exec"), made)  # noqa: S102  # our own text
+    secrets = {"soar": SecretBytes(made["secret"])}
+    header = made["headers"]["Watchfloor-Signature"]
+    assert verify_webhook(secrets, header, made["body"], int(made["stamp"])) is not None
+    assert parse_vote(made["body"]).subject == "maria@soar"
+    assert verify_webhook(secrets, header, made["body"] + b" ", int(made["stamp"])) is None

@@ -81,7 +81,7 @@ def test_a_press_and_a_submission_are_read() -> None:
     assert review.reference == REFERENCE
     deny = parse_interaction(form(press()))
     assert isinstance(deny, PressDeny)
-    assert (deny.who.user, deny.who.teams) == ("U012AB3CD", {"T012AB3CD"})
+    assert (deny.who.user, deny.who.teams) == ("U012AB3CD", frozenset({"T012AB3CD"}))
     submitted = parse_interaction(form(submission()))
     assert isinstance(submitted, SubmitDeny)
     assert (submitted.reason, submitted.view_id) == ("it is the backup server", "V0PKB1ZFV")
@@ -141,7 +141,7 @@ def test_no_body_makes_the_readers_fail_otherwise(body: bytes) -> None:
             parse(body)
 
 
-def activity(text: str, *, at_s: float = NOW, **changes: Any) -> bytes:
+def activity(text: str, *, at_s: float = NOW, sender: dict[str, str] | None = None, **changes: Any) -> bytes:
     """As an outgoing webhook in Teams sends it."""
     stamp = datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "9Z"
     content: dict[str, Any] = {
@@ -151,7 +151,7 @@ def activity(text: str, *, at_s: float = NOW, **changes: Any) -> bytes:
         "localTimestamp": "2026-08-25T11:18:44.211+02:00",
         "serviceUrl": "https://smba.trafficmanager.net/emea/",
         "channelId": "msteams",
-        "from": {"id": "29:1abc", "name": "Boss", "aadObjectId": "3F8A2D10-0000-4000-8000-1234567890AB"},
+        "from": sender or {"id": "29:1abc", "name": "Boss", "aadObjectId": "3F8A2D10-0000-4000-8000-1234567890AB"},
         "conversation": {"isGroup": True, "id": "19:x@thread.tacv2;messageid=1", "conversationType": "channel"},
         "recipient": None,
         "textFormat": "plain",
@@ -201,8 +201,8 @@ def test_a_principal_in_a_line_is_a_reason_and_nothing_else() -> None:
         activity("deny", timestamp=None),
         activity("deny", timestamp="2026-08-25T09:18:44"),
         activity("deny", type="invoke"),
-        activity("deny", **{"from": {"id": "29:1abc", "name": "Boss"}}),
-        activity("deny", **{"from": {"id": "29:1abc", "aadObjectId": "boss"}}),
+        activity("deny", sender={"id": "29:1abc", "name": "Boss"}),
+        activity("deny", sender={"id": "29:1abc", "aadObjectId": "boss"}),
         b"[]",
     ],
 )

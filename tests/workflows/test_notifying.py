@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -86,7 +87,7 @@ def test_a_channel_that_fails_keeps_no_other_from_being_told(caplog: pytest.LogC
         ("wrong", False, "ConfigurationError"),
         ("defect", False, "ZeroDivisionError"),
     ]
-    assert (report.to_retry, report.retry_after_s) == ({"busy", "away"}, 17)
+    assert (report.to_retry, report.retry_after_s) == (frozenset({"busy", "away"}), 17)
     assert all("\n" not in record.getMessage() for record in caplog.records)
 
 
@@ -97,6 +98,28 @@ def test_only_those_that_failed_are_tried_again() -> None:
     away.error = None
     assert notifier.notify(notice(), only=report.to_retry).delivered == ("away",)
     assert len(fine.told) == 1
+
+
+def test_a_caller_that_tries_again_is_told_to_only_where_that_may_help() -> None:
+    away = AddressedChannel(Recorder("away", UnavailableError("away")), "default", ("responder",))
+    wrong = AddressedChannel(Recorder("wrong", ConfigurationError("wrong")), "default", ("responder",))
+    fine = AddressedChannel(Recorder("fine"), "default", ("responder",))
+    with pytest.raises(UnavailableError, match="away may later"):
+        Notifier([away, wrong]).send(notice())
+    Notifier([wrong]).send(notice())
+    Notifier([away, fine]).send(notice())
+    Notifier([]).send(notice())
+
+
+def test_channels_are_told_side_by_side() -> None:
+    together = threading.Barrier(4)
+
+    class Meeting(Recorder):
+        def notify(self, notice: ApprovalNotice) -> None:
+            together.wait(10)
+
+    report = Notifier([addressed(Meeting(f"c{number}"), "responder") for number in range(4)]).notify(notice())
+    assert report.delivered == ("c0", "c1", "c2", "c3")
 
 
 def test_that_nobody_could_be_told_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -113,9 +136,10 @@ def test_each_delivery_is_a_span_and_a_failed_one_says_so(sqlite_store: Store) -
     with configure_telemetry(Settings(), sqlite_store, "test"):
         notifier.notify(notice())
     with sqlite_store.read() as connection:
-        rows = connection.execute(select(span_table).order_by(span_table.c.start_us)).all()
-    assert [(row.name, row.attributes["watchfloor.approval.channel"], row.status) for row in rows] == [
-        ("watchfloor.notify", "fine", "unset"),
-        ("watchfloor.notify", "away", "error"),
-    ]
-    assert rows[1].attributes["error.type"] == "UnavailableError"
+        rows = connection.execute(select(span_table)).all()
+    told = {row.attributes["watchfloor.approval.channel"]: row for row in rows}
+    assert {name: (row.name, row.status) for name, row in told.items()} == {
+        "fine": ("watchfloor.notify", "unset"),
+        "away": ("watchfloor.notify", "error"),
+    }
+    assert told["away"].attributes["error.type"] == "UnavailableError"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +26,7 @@ _LOG = logging.getLogger(__name__)
 
 SPAN: Final = "watchfloor.notify"
 """One notice on one channel."""
+MAX_AT_ONCE: Final = 8
 _MAX_LOGGED: Final = 300
 
 
@@ -76,25 +79,31 @@ class Notifier:
         Never raises for a channel: one that fails keeps no other from being told, and a proposal waits for its people
         whether or not they could be reached.
         """
-        delivered: list[str] = []
-        failed: list[FailedDelivery] = []
-        for addressed in self._channels:
-            name = addressed.channel.name
-            if not addressed.is_for(notice) or (only is not None and name not in only):
-                continue
-            failure = _deliver(addressed, notice)
-            if failure is None:
-                delivered.append(name)
-            else:
-                failed.append(failure)
+        addressed = [one for one in self._channels if one.is_for(notice) and (only is None or one.channel.name in only)]
+        # Side by side, so that channels that hang take the time of one. Each in its own copy of the context: it says
+        # below which span the delivery's stands.
+        with ThreadPoolExecutor(MAX_AT_ONCE, "notify") as threads:
+            sent = [(one, threads.submit(copy_context().run, _deliver, one, notice)) for one in addressed]
+        failures = {one.channel.name: failure for one, done in sent if (failure := done.result()) is not None}
+        delivered = tuple(one.channel.name for one in addressed if one.channel.name not in failures)
         if not delivered:
             _LOG.warning(
                 "nobody was told of %s about proposal %s: %s",
                 notice.kind.value,
                 notice.proposal_id,
-                f"{len(failed)} channels failed" if failed else f"no channel reaches {', '.join(notice.roles)}",
+                f"{len(failures)} channels failed" if failures else f"no channel reaches {', '.join(notice.roles)}",
             )
-        return DeliveryReport(tuple(delivered), tuple(failed))
+        return DeliveryReport(delivered, tuple(failures.values()))
+
+    def send(self, notice: ApprovalNotice) -> None:
+        """As `notify`, for a caller that tries again by itself.
+
+        Raises `UnavailableError` where nobody was told and another try may do better. What only an operator can mend
+        is in the log, and trying again would not mend it.
+        """
+        report = self.notify(notice)
+        if not report.delivered and report.to_retry:
+            raise UnavailableError(f"no channel took the notice: {', '.join(sorted(report.to_retry))} may later")
 
 
 def _deliver(addressed: AddressedChannel, notice: ApprovalNotice) -> FailedDelivery | None:

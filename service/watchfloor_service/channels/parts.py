@@ -13,7 +13,7 @@ from fastapi import Request
 from watchfloor_connectors.channels.settings import Channels
 from watchfloor_core.store.engine import Store
 from watchfloor_service.access.accounts import load_account
-from watchfloor_workflows.action_messages import VoteInput, VoteResult
+from watchfloor_service.api.throttle import FailureThrottle
 
 _LOG = logging.getLogger(__name__)
 
@@ -21,19 +21,14 @@ PATIENCE_S: Final = 2.0
 """Slack waits three seconds for an answer, Teams five."""
 
 
+MAX_RECORDED: Final = 10
+
+
 class RoleLookup(Protocol):
     """What a person is in a tenant."""
 
     def __call__(self, principal: str, tenant: str) -> tuple[str, ...]:
         """The roles of an account that exists and is enabled; none of any other principal."""
-        ...
-
-
-class ApprovalDesk(Protocol):
-    """Takes votes to the approval's own workflow."""
-
-    async def vote(self, tenant: str, proposal_id: str, vote: VoteInput) -> VoteResult:
-        """Raises `RefusedError` with the reason, `NotFoundError`, `ConflictError` or `UnavailableError`."""
         ...
 
 
@@ -87,8 +82,9 @@ async def _follow_up(task: asyncio.Task[str], then: Callable[[str], None]) -> st
 class ChannelParts:
     channels: Channels
     roles: RoleLookup
-    desk: ApprovalDesk
     late: LateAnswers = field(default_factory=LateAnswers)
+    recorded: FailureThrottle = field(default_factory=lambda: FailureThrottle(MAX_RECORDED))
+    """Counts refusals of one outside user: the ledger takes the first of each minute."""
 
 
 def channel_parts_of(request: Request) -> ChannelParts:

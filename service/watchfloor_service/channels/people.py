@@ -1,7 +1,7 @@
 """Who somebody is here: from a channel's own name for a person to a principal and the roles of their account.
 
-The map is the operator's and the roles are the store's; nothing that a message says about either is read. Every
-refusal is entered in the ledger.
+The map is the operator's and the roles are the store's; nothing that a message says about either is read. Refusals
+are entered in the ledger, the first few of one user a minute: pressing a button again and again fills nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_guardrails.roles import Role, Scope, scopes_of
 from watchfloor_service.access.accounts import CONTROL
-from watchfloor_service.channels.parts import RoleLookup
+from watchfloor_service.channels.parts import ChannelParts
 
 MAX_USER: Final = 128
 _ROLES: Final = {role.value: role for role in Role}
@@ -61,22 +61,24 @@ class ChannelPerson:
     roles: tuple[str, ...]
 
 
-def identify(store: Store, roles: RoleLookup, users: Mapping[str, str], message: Message) -> ChannelPerson:
+def identify(store: Store, parts: ChannelParts, users: Mapping[str, str], message: Message) -> ChannelPerson:
     """Who wrote ``message``. Raises `RefusedError`, and records it, where it is nobody who may decide."""
     principal = users.get(message.user)
     if principal is None:
         raise _refusal(
             store,
+            parts,
             message,
             RefusalCode.UNMAPPED_USER,
             None,
             f"you are not known to Watchfloor here as {escape_untrusted(message.user[:MAX_USER])!r}; an administrator "
             "names you under users in channels.yaml",
         )
-    held = roles(principal, message.tenant)
+    held = parts.roles(principal, message.tenant)
     if not held:
         raise _refusal(
             store,
+            parts,
             message,
             RefusalCode.NO_ACCOUNT_OR_ROLE,
             principal,
@@ -85,6 +87,7 @@ def identify(store: Store, roles: RoleLookup, users: Mapping[str, str], message:
     if Scope.APPROVALS_DECIDE not in scopes_of([_ROLES[name] for name in held if name in _ROLES]):
         raise _refusal(
             store,
+            parts,
             message,
             RefusalCode.MAY_NOT_DECIDE,
             principal,
@@ -108,7 +111,14 @@ def proposal_digest(store: Store, tenant: str, proposal_id: str) -> str:
     return digest
 
 
-def _refusal(store: Store, message: Message, code: RefusalCode, principal: str | None, reason: str) -> RefusedError:
+def _refusal(
+    store: Store, parts: ChannelParts, message: Message, code: RefusalCode, principal: str | None, reason: str
+) -> RefusedError:
+    whose = f"{message.kind.value} {message.tenant} {message.user}"
+    is_one_too_many = parts.recorded.retry_after_s(whose, b"") is not None
+    parts.recorded.failed(whose)
+    if is_one_too_many:
+        return RefusedError(reason)
     now = now_us()
     decision = Decision(
         CONTROL,

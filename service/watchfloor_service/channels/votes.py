@@ -13,8 +13,8 @@ from watchfloor_core.errors import ConflictError, NotFoundError, RefusedError, W
 from watchfloor_core.identity import digest16
 from watchfloor_guardrails.approval import ApprovalOutcome, VoteDecision
 from watchfloor_guardrails.decision import PrincipalKind
-from watchfloor_service.api.problems import ProblemError
-from watchfloor_service.channels.parts import ApprovalDesk
+from watchfloor_service.api.approval_desk import ApprovalDesk
+from watchfloor_service.api.problems import ProblemError, ProblemKind
 from watchfloor_service.channels.people import ChannelPerson, Message
 from watchfloor_workflows.action_messages import VoteInput, VoteResult
 
@@ -100,7 +100,7 @@ def spoken_outcome(result: VoteResult) -> str:
 def spoken_error(error: WatchfloorError) -> str:
     """What a person is told; what is an operator's to mend goes to the log."""
     match error:
-        case ProblemError():
+        case ProblemError() if error.kind is not ProblemKind.UNAVAILABLE:
             return f"Not recorded: {error.detail}"
         case RefusedError() | NotFoundError() | ConflictError():
             return f"Not recorded: {error}"

@@ -77,7 +77,7 @@ async def slack(tenant: str, request: Request) -> Response:
     try:
         if said.reference.tenant != tenant:
             raise NotFoundError(f"no proposal {said.reference.proposal!r} waits in this tenant")
-        person = await run_in_threadpool(identify, parts_of(request).store, parts.roles, users, message)
+        person = await run_in_threadpool(identify, parts_of(request).store, parts, users, message)
     except (RefusedError, NotFoundError) as refusal:
         return asked.refused(said, spoken_error(refusal))
     match said:
@@ -112,7 +112,7 @@ async def teams_message(tenant: str, request: Request) -> Response:
     message = Message(tenant, ChannelKind.TEAMS, said.user, command.proposal_id)
     store = parts_of(request).store
     try:
-        person = await run_in_threadpool(identify, store, parts.roles, users, message)
+        person = await run_in_threadpool(identify, store, parts, users, message)
         if isinstance(command, teams_inbound.TeamsReview):
             return json_answer(teams.reply(review_advice(command.proposal_id, parts.channels.public_url)))
         digest = await run_in_threadpool(proposal_digest, store, tenant, command.proposal_id)
@@ -122,7 +122,7 @@ async def teams_message(tenant: str, request: Request) -> Response:
 
     async def deny() -> str:
         with traced(request, tenant, person.principal):
-            return (await spoken_result(parts.desk, command.proposal_id, vote))[1]
+            return (await spoken_result(parts_of(request).approvals, command.proposal_id, vote))[1]
 
     answer = await parts.late.within_patience(deny(), lambda text: _LOG.info("a late answer in Teams: %s", text))
     return json_answer(teams.reply(answer or _still_working(command.proposal_id)))
@@ -145,7 +145,7 @@ async def webhook_vote(tenant: str, request: Request) -> Response:
         raise ProblemError(ProblemKind.INVALID_REQUEST, "the body is for another tenant than the address")
     users = _users(proof, {name: one.users for name, one in configured.items()})
     message = Message(tenant, ChannelKind.WEBHOOK, said.subject, said.proposal_id)
-    person = await run_in_threadpool(identify, parts_of(request).store, parts.roles, users, message)
+    person = await run_in_threadpool(identify, parts_of(request).store, parts, users, message)
     match said.decision:
         case "deny":
             vote = denial(message, person, said.digest, said.comment, said.id)
@@ -154,7 +154,7 @@ async def webhook_vote(tenant: str, request: Request) -> Response:
         case unknown:
             assert_never(unknown)
     with traced(request, tenant, person.principal):
-        result = await parts.desk.vote(tenant, said.proposal_id, vote)
+        result = await parts_of(request).approvals.vote(tenant, said.proposal_id, vote)
     return json_answer(
         {
             "proposal_id": said.proposal_id,
@@ -200,7 +200,7 @@ class _SlackAnswers:
         async def deny() -> str:
             nonlocal taken
             with traced(self.request, message.tenant, person.principal):
-                taken, text = await spoken_result(self.parts.desk, proposal, vote)
+                taken, text = await spoken_result(parts_of(self.request).approvals, proposal, vote)
             return text
 
         def tell_later(text: str) -> None:
