@@ -11,8 +11,7 @@ import pytest
 from sqlalchemy import insert
 from typer.testing import CliRunner, Result
 
-from watchfloor_core.dsse import Signer
-from watchfloor_core.keys.signing import signing_key
+from watchfloor_core.keys.approver import make_approver_key
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.migrate import migrate
@@ -54,7 +53,8 @@ def bundle(run: Run, tmp_path: Path) -> Path:
 @pytest.fixture
 def key(store: Store, tmp_path: Path) -> Path:
     """Ana's private key; its public half is known to the store."""
-    signer: Signer = signing_key(tmp_path / "keys", "ana")
+    file = tmp_path / "ana.pem"
+    signer = make_approver_key(file, None)
     with store.write() as connection:
         connection.execute(
             insert(approver_key).values(
@@ -67,7 +67,7 @@ def key(store: Store, tmp_path: Path) -> Path:
                 created_us=0,
             )
         )
-    return tmp_path / "keys" / "ana.key"
+    return file
 
 
 def answer(result: Result) -> Any:  # JSON of many shapes

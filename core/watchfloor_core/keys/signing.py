@@ -40,17 +40,9 @@ def signing_key(folder: Path, name: str) -> Signer:
     path = folder / f"{name}.key"
     if not path.exists():
         _make(folder, name)
-    signer = load_private_key(path)
-    _write_public(folder / f"{name}.pub", signer.public_key)
-    return signer
-
-
-def load_private_key(path: Path) -> Signer:
-    """The key in a file that is there already.
-
-    Raises `ConfigurationError` where the file is not private or holds no Ed25519 key.
-    """
-    return Signer(_parsed_private(_private_bytes(path), path))
+    key = _parsed_private(_private_bytes(path), path)
+    _write_public(folder / f"{name}.pub", key.public_key())
+    return Signer(key)
 
 
 def public_key(path: Path) -> Ed25519PublicKey:

@@ -10,7 +10,6 @@ import typer
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import now_us, to_iso
 from watchfloor_core.errors import ConfigurationError
-from watchfloor_core.keys.signing import load_private_key
 from watchfloor_core.settings import Settings
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_guardrails.autonomy import DEFAULT_MATRIX_FILE
@@ -30,6 +29,7 @@ from watchfloor_service.commands.outcome import (
 )
 from watchfloor_service.commands.place import JsonOption, at
 from watchfloor_service.commands.policy_example import CEDAR, TESTS
+from watchfloor_service.commands.signing_key import KeyOption, signing_key
 from watchfloor_service.supervision.running import find_running
 from watchfloor_workflows.policy import Policy, PolicyFile
 from watchfloor_workflows.policy_activation import activate_policy, checked_content
@@ -93,14 +93,14 @@ def sign(
     folder: BundleArgument,
     version: Annotated[int, typer.Option("--version", help="One more than the last one at least.", min=1)],
     author: Annotated[str, typer.Option("--as", help="Whose policy it is: your principal.")],
-    key: Annotated[Path, typer.Option("--key", help="Your private key, as you approve with.", dir_okay=False)],
+    key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sign a bundle that is right, as its author. You can then approve no action that it rules."""
     with answering():
         files = read_folder(folder)
         content = checked_content(files, str(folder))
-        signer = load_private_key(key)
+        signer = signing_key(key)
         manifest = manifest_of(files, version=version, author=author, made_us=now_us())
         path = folder / SIGNATURE_FILE
         try:
