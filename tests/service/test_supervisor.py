@@ -15,7 +15,7 @@ import pytest
 
 from watchfloor_core.errors import ConfigurationError, UnavailableError
 from watchfloor_service.supervision.part import Part, PartName
-from watchfloor_service.supervision.supervisor import Supervisor
+from watchfloor_service.supervision.supervisor import STOP_ORDER, Supervisor
 
 SERVICE = Path(__file__).parents[2] / "service"
 
@@ -208,3 +208,8 @@ def _wait_readable(descriptor: int) -> None:
 
     readable, _, _ = select.select([descriptor], [], [], 10)
     assert readable, "the child lives 10 s after its supervisor was killed"
+
+
+def test_every_part_has_its_place_in_the_order_of_stopping() -> None:
+    assert sorted(STOP_ORDER) == sorted(PartName)
+    assert STOP_ORDER[-1] is PartName.TEMPORAL

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from watchfloor_core.alert import Integrity
+from watchfloor_core.alert import Integrity, Severity
 
 NAME: Final = "specialist:response"
 VERSION: Final = "1"
 MAX_PROPOSALS: Final = 2
 """Addresses that are proposed for one incident: an attack that uses more is a person's to scope."""
+
+MIN_SEVERITY: Final = Severity.MEDIUM
+"""Under it an address is worth a look, and not an outage."""
 
 _OURS: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
     ip_network(text)
@@ -69,7 +72,7 @@ def suggest(addresses: Iterable[NamedAddress]) -> tuple[Suggestion, ...]:
     """What is worth proposing, the strongest first; nothing where no outside address stands out."""
     outside = [one for one in addresses if not one.in_inventory and is_outside(one.value)]
     ranked = sorted(outside, key=lambda one: (-one.severity, -len(one.products), -one.alerts, one.value))
-    strongest = ranked[0].severity if ranked else 0
+    strongest = max([MIN_SEVERITY, *(one.severity for one in ranked)])
     return tuple(
         Suggestion(
             "deny ip",

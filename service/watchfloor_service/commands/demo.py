@@ -16,6 +16,7 @@ from rich.text import Text
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import open_store
 from watchfloor_core.untrusted import escape_untrusted
+from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_service.commands.outcome import console
 from watchfloor_service.demo.scenario import inventory_file, scenario_files
 from watchfloor_service.runs.highlights import ClosingReason, WaitingIncident, closing_reasons, waiting_incidents
@@ -30,6 +31,7 @@ from watchfloor_service.runs.pipeline import (
 )
 from watchfloor_service.runs.plan import Plan, RunRequest, plan_run
 from watchfloor_service.runs.progress import progress_for
+from watchfloor_service.runs.proposed import proposed_table, until_ruled
 from watchfloor_service.runs.run import DONE, INTERRUPTED, command_prefix, where_next
 from watchfloor_service.runs.summary import Summary, summarise, summary_table
 from watchfloor_service.supervision.interruption import run_interruptibly
@@ -37,6 +39,7 @@ from watchfloor_service.supervision.listening import LOOPBACK, why_not_free
 from watchfloor_service.supervision.running import RunningStack
 from watchfloor_service.supervision.stack import embedded_stack
 from watchfloor_service.up import describe, tell
+from watchfloor_workflows.authority.records import StoredProposal, list_proposals
 
 TENANT: Final = "demo"
 TEXT_CHARACTERS: Final = 160
@@ -47,6 +50,7 @@ class _Story:
     summary: Summary
     closed: list[ClosingReason]
     waiting: list[WaitingIncident]
+    proposed: list[StoredProposal]
 
 
 def play(settings: Settings, *, is_once: bool) -> int:
@@ -70,6 +74,7 @@ async def _play(settings: Settings, plan: Plan, *, is_once: bool) -> bool:
     async with _demo_stack(settings, plan, progress.note, is_once=is_once) as (stack, is_ours):
         with progress:
             outcome = await work_off(settings, plan, stack, progress)
+            await asyncio.to_thread(until_ruled, settings, plan.tenant)
         await asyncio.to_thread(_tell_story, settings, plan, outcome)
         if stack.api_url is not None:
             print(describe(stack, settings))
@@ -85,7 +90,7 @@ async def _demo_stack(
 ) -> AsyncIterator[tuple[RunningStack, bool]]:
     """The stack, and whether it is this command's to keep up."""
     if is_once:
-        async with some_stack(settings, "demo --once", plan, note) as stack:
+        async with some_stack(settings, "demo --once", plan, note, has_executor=True) as stack:
             yield stack, True
         return
     running = await lasting_stack(settings)
@@ -118,6 +123,7 @@ def _tell_story(settings: Settings, plan: Plan, outcome: Outcome) -> None:
                 summarise(connection, plan.tenant),
                 closing_reasons(connection, plan.tenant),
                 waiting_incidents(connection, plan.tenant),
+                list_proposals(connection, plan.tenant, statuses=[ProposalStatus.WAITING]),
             )
     finally:
         store.close()
@@ -135,6 +141,11 @@ def _tell_story(settings: Settings, plan: Plan, outcome: Outcome) -> None:
     if story.waiting:
         shown = f"incident show {story.waiting[0].incident_id} --trace --tenant {plan.tenant}"
         out.print(f"look first: {command_prefix(settings)} {shown}", soft_wrap=True)
+    if story.proposed:
+        out.print(proposed_table(story.proposed))
+        prefix = command_prefix(settings)
+        out.print(f"decide:     {prefix} approvals show {story.proposed[0].id} --tenant {plan.tenant}", soft_wrap=True)
+        out.print(f"            (while `{prefix} up` runs; sign with a key of `watchfloor keys new`)", soft_wrap=True)
     for line in where_next(settings, plan.tenant, story.summary):
         out.print(line, soft_wrap=True)
 

@@ -53,12 +53,13 @@ class Outcome:
 
 @asynccontextmanager
 async def some_stack(
-    settings: Settings, command: str, plan: Plan, tell: Callable[[str], None]
+    settings: Settings, command: str, plan: Plan, tell: Callable[[str], None], *, has_executor: bool = False
 ) -> AsyncIterator[RunningStack]:
     """The stack that runs on the data directory, or one of our own for as long as the block takes.
 
     The plan's sources are open before a correlator of ours looks at them: one that was left half read a while ago
-    would count as abandoned. Raises `ConfigurationError` where the running one decides by another matrix or works on
+    would count as abandoned. ``has_executor``: for tenants in which actions are proposed; a run over files proposes
+    none. Raises `ConfigurationError` where the running one decides by another matrix or works on
     another database.
     """
     running = await lasting_stack(settings)
@@ -68,8 +69,7 @@ async def some_stack(
             settings.model_copy(update={"temporal_port": 0}),
             command,
             has_api=False,
-            # A run over files proposes nothing.
-            has_executor=False,
+            has_executor=has_executor,
             tell=tell,
             prepare=lambda: open_sources(settings, plan),
         ) as stack:

@@ -14,7 +14,7 @@ from watchfloor_service.supervision.rotation import RotatingLog
 
 START_S: Final = 60.0
 """A stack that is not ready by then has failed to start."""
-STOP_ORDER: Final = (PartName.API, PartName.CORRELATOR, PartName.WORKER, PartName.TEMPORAL)
+STOP_ORDER: Final = (PartName.API, PartName.CORRELATOR, PartName.WORKER, PartName.EXECUTOR, PartName.TEMPORAL)
 """Who takes work in stops first; who keeps the state stops last."""
 
 
