@@ -5,7 +5,7 @@ to this person. Besides, one of these must hold:
 
 - one of the person's live keys vouches for it;
 - the person has signed in with a password or at their identity provider within the last five minutes;
-- it is the person's first key ever and they hold a token: there is nothing yet that could vouch;
+- it is the first key ever of a person with a token and no account: there is nothing else yet that could vouch;
 - whoever owns the store adds it for their own user of this machine: they could write the row by hand.
 """
 
@@ -49,6 +49,8 @@ class Enrolment:
     live_keys: int
     sign_in_age_s: int | None
     """Since the sign-in of their session; None where they came with a token."""
+    has_account: bool
+    """They could sign in, so a token is not the best proof that they have."""
     is_vouched: bool
     """A live key of theirs has signed for the new one, and that signature was checked."""
     owns_store: bool = False
@@ -72,11 +74,11 @@ def enrolment_proof(enrolment: Enrolment) -> EnrolmentProof:
             f"a key is added within {FRESH_S // 60} minutes of signing in, or with a signature of a key that you have; "
             "sign in again"
         )
-    if not enrolment.had_keys:
+    if not enrolment.had_keys and not enrolment.has_account:
         return EnrolmentProof.FIRST_KEY
     raise RefusedError(
-        "a token alone adds a first key only; have one of your live keys sign for the new one, or sign in with your "
-        "password and add it within five minutes"
+        "a token alone adds a first key only, and none to an account; have one of your live keys sign for the new one, "
+        "or sign in and add it within five minutes (`watchfloor keys new --sign-in NAME`)"
     )
 
 

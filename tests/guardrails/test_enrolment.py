@@ -23,7 +23,7 @@ from watchfloor_guardrails.enrolment import (
 )
 
 ANA = Principal("ana", PrincipalKind.PERSON)
-BY_TOKEN = Enrolment(ANA, had_keys=True, live_keys=1, sign_in_age_s=None, is_vouched=False)
+BY_TOKEN = Enrolment(ANA, had_keys=True, live_keys=1, sign_in_age_s=None, has_account=False, is_vouched=False)
 BY_SESSION = replace(BY_TOKEN, sign_in_age_s=FRESH_S)
 
 ENROLMENTS = st.builds(
@@ -32,6 +32,7 @@ ENROLMENTS = st.builds(
     had_keys=st.booleans(),
     live_keys=st.integers(0, MAX_LIVE_KEYS + 1),
     sign_in_age_s=st.none() | st.integers(-10, 2 * FRESH_S),
+    has_account=st.booleans(),
     is_vouched=st.booleans(),
     owns_store=st.booleans(),
 )
@@ -56,12 +57,21 @@ def test_a_key_is_taken_in_on_a_proof(enrolment: Enrolment, proof: EnrolmentProo
     [
         (BY_TOKEN, "token alone adds a first key only"),
         (replace(BY_TOKEN, live_keys=0), "token alone adds a first key only"),
+        (replace(BY_TOKEN, live_keys=0, had_keys=False, has_account=True), "none to an account"),
         (replace(BY_SESSION, sign_in_age_s=FRESH_S + 1), "sign in again"),
         (replace(BY_SESSION, sign_in_age_s=-1), "sign in again"),
         (replace(BY_SESSION, sign_in_age_s=FRESH_S + 1, had_keys=False, live_keys=0), "sign in again"),
         (replace(BY_SESSION, live_keys=MAX_LIVE_KEYS), "revoke one"),
     ],
-    ids=["stolen token", "all revoked", "old session", "clock went back", "old session, no key yet", "too many"],
+    ids=[
+        "stolen token",
+        "all revoked",
+        "token of an account",
+        "old session",
+        "clock went back",
+        "old session, no key yet",
+        "too many",
+    ],
 )
 def test_what_a_thief_holds_adds_no_key(enrolment: Enrolment, reason: str) -> None:
     with pytest.raises(RefusedError, match=reason):
@@ -79,7 +89,9 @@ def test_no_program_ever_gets_a_key_and_each_key_has_one_proof(enrolment: Enrolm
         EnrolmentProof.VOUCHED: enrolment.is_vouched,
         EnrolmentProof.STORE_OWNER: enrolment.owns_store,
         EnrolmentProof.FRESH_SIGN_IN: enrolment.sign_in_age_s is not None and enrolment.sign_in_age_s <= FRESH_S,
-        EnrolmentProof.FIRST_KEY: not enrolment.had_keys and enrolment.sign_in_age_s is None,
+        EnrolmentProof.FIRST_KEY: not enrolment.had_keys
+        and not enrolment.has_account
+        and enrolment.sign_in_age_s is None,
     }
     assert holds[proof]
 

@@ -23,11 +23,13 @@ from watchfloor_core.store.schema_authority import (
     execution,
     freeze,
 )
+from watchfloor_core.store.schema_identity import login_session
 from watchfloor_guardrails.approval import ApprovalOutcome
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.roles import Role, scopes_of
 from watchfloor_service.access.local_api import LocalApi
 from watchfloor_service.access.operator_token import local_principal
+from watchfloor_service.access.testing import PASSWORD, add_person
 from watchfloor_service.access.tokens import create_token
 from watchfloor_service.cli import app
 from watchfloor_service.supervision.claim import Claim
@@ -338,6 +340,21 @@ def test_a_key_that_could_not_be_registered_leaves_no_file(run: Run, store: Stor
     result = run("keys", "new", "--no-passphrase", "--token-file", str(ana_token))
     assert result.exit_code == 75
     assert list((home / ".config").rglob("*.pem")) == []
+
+
+def test_somebody_with_an_account_signs_in_to_add_a_key(
+    run: Run, running: Api, waiting: str, store: Store, ana_token: Path
+) -> None:
+    add_person(store, "ana", Role.RESPONDER)
+    refused = run("keys", "new", "--no-passphrase", "--token-file", str(ana_token))
+    assert refused.exit_code == 4
+    assert "--sign-in" in refused.stderr
+    assert run("keys", "new", "--no-passphrase", "--sign-in", "ana", answers="wrong wrong wrong\n").exit_code == 4
+    ok(run("keys", "new", "--no-passphrase", "--sign-in", "ana", answers=f"{PASSWORD}\n"))
+    with store.read() as connection:
+        assert connection.execute(select(approver_key.c.principal)).scalars().all() == ["ana"]
+        assert connection.execute(select(login_session.c.revoked_us)).scalar_one() is not None
+    ok(run("approvals", "approve", waiting, "--yes", "--wait", "0", "--token-file", str(ana_token)))
 
 
 def test_keys_are_shown_and_revoked(run: Run, store: Store) -> None:

@@ -35,6 +35,7 @@ from watchfloor_guardrails.enrolment import (
     possession_statement,
     vouching_statement,
 )
+from watchfloor_service.access.accounts import load_account
 from watchfloor_service.access.caller import Caller, Via
 
 CONTROL: Final = "control"
@@ -117,6 +118,7 @@ def register_key(
             had_keys=bool(held),
             live_keys=sum(one.key.is_live(now) for one in held),
             sign_in_age_s=sign_in_age_s,
+            has_account=load_account(connection, person.name) is not None,
             is_vouched=_is_vouched(held, person, new, voucher, party, now),
             owns_store=owns_store,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,18 @@ from watchfloor_core.ports import Json
 from watchfloor_guardrails.assertion import KeyKind
 from watchfloor_guardrails.decision import Principal
 from watchfloor_guardrails.enrolment import STATEMENT_TYPE, possession_statement, vouching_statement
-from watchfloor_service.access.approver_keys import HeldKey, list_keys, proven_ed25519, register_key, revoke_key
+from watchfloor_service.access.approver_keys import (
+    HeldKey,
+    list_keys,
+    proven_ed25519,
+    register_key,
+    revoke_key,
+    sign_in_age_s,
+)
+from watchfloor_service.access.operator_token import local_principal
 from watchfloor_service.commands.outcome import answering, console, print_empty, print_json, print_table
-from watchfloor_service.commands.person import Me, TokenOption, whoever
-from watchfloor_service.commands.place import JsonOption, TenantOption, at
+from watchfloor_service.commands.person import Me, TokenOption, signed_in, whoever
+from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
 from watchfloor_service.commands.signing_key import assertion_by, signing_key
 
 
@@ -42,13 +51,16 @@ def new(
         str | None,
         typer.Option(help="Name or file of a key that you have, to sign for the new one.", show_default=False),
     ] = None,
+    sign_in: Annotated[
+        str | None,
+        typer.Option(help="Your account: you are asked for its password first.", show_default=False),
+    ] = None,
     token_file: TokenOption = None,
     tenant: TenantOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key to sign approvals with, and register its public half as yours."""
-    with answering(), at(tenant, makes_store=True) as place:
-        me = whoever(place, token_file)
+    with answering(), at(tenant, makes_store=True) as place, _person(place, sign_in, token_file) as me:
         path = key_path(name, key_folder()) if out is None else out.expanduser().absolute()
         voucher = None if vouched_by is None else signing_key(vouched_by)
         if no_passphrase:
@@ -113,10 +125,13 @@ def _register(me: Me, signer: Signer, label: str, voucher: Signer | None) -> dic
     proof = assertion_by(signer, said, STATEMENT_TYPE)
     if me.token is None:
         place = me.place
+        owns_store = me.caller.principal == local_principal()
         new_key = proven_ed25519(principal, raw, proof, label)
         with place.store.write() as connection:
             person = Principal(principal, me.caller.kind)
-            return _shown(register_key(connection, place.tenant, person, new_key, sign_in_age_s=None, owns_store=True))
+            age_s = sign_in_age_s(connection, me.caller)
+            held = register_key(connection, place.tenant, person, new_key, sign_in_age_s=age_s, owns_store=owns_store)
+            return _shown(held)
     body: dict[str, Json] = {
         "kind": KeyKind.ED25519.value,
         "public_key": base64.b64encode(raw).decode(),
@@ -127,6 +142,12 @@ def _register(me: Me, signer: Signer, label: str, voucher: Signer | None) -> dic
         vouched = vouching_statement(principal, KeyKind.ED25519, signer.key_id)
         body["voucher"] = {"key_id": voucher.key_id, "assertion": assertion_by(voucher, vouched, STATEMENT_TYPE)}
     return dict(me.api().post("/v1/approver-keys", body))
+
+
+def _person(place: Place, sign_in: str | None, token_file: Path | None) -> AbstractContextManager[Me]:
+    if sign_in is None:
+        return nullcontext(whoever(place, token_file))
+    return signed_in(place, sign_in, str(typer.prompt(f"Password of {sign_in}", hide_input=True, err=True)))
 
 
 def _new_passphrase() -> str:
