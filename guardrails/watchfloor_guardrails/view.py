@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from watchfloor_core.clock import to_iso
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.action import MAX_TEXT, Labelled
+from watchfloor_guardrails.blast import Blast
 from watchfloor_guardrails.proposal import ActionProposal
 
 
@@ -32,10 +33,8 @@ def _lines(proposal: ActionProposal) -> Iterator[str]:
     yield f"With tool   {_quoted(proposal.tool)}"
     for name, value in sorted(proposal.arguments.items()):
         yield f"Argument    {_quoted(name)} = {_labelled(value)}"
-    fleet = _percent(blast.fleet_ppm)
-    yield f"Touches     {blast.assets} assets and {blast.users} accounts of ours, {fleet} of the fleet"
-    where = "in the inventory" if blast.in_inventory else "not in the inventory"
-    yield f"Criticality tier {blast.tier}{' (crown jewel)' if blast.tier == 0 else ''}; the target is {where}"
+    yield f"Touches     {_touched(blast)}"
+    yield f"Criticality tier {blast.tier}{' (CROWN JEWEL)' if blast.tier == 0 else ''}"
     yield f"Undo        {_undo(proposal)}"
     requester = proposal.proposer.requester
     asked = f", asked by {_quoted(requester)}" if requester else ""
@@ -74,8 +73,11 @@ def _undo(proposal: ActionProposal) -> str:
     return f"{_quoted(proposal.undo_class)}, by itself {proposal.lease_s:,} seconds after the effect"
 
 
-def _percent(ppm: int) -> str:
-    return f"{ppm / 10_000:.4f} %"
+def _touched(blast: Blast) -> str:
+    if not blast.in_inventory:
+        return "nothing that the inventory lists; counts as one asset"
+    share = f"{blast.fleet_ppm / 10_000:.4f} %"
+    return f"{blast.assets} assets and {blast.users} accounts of ours, {share} of the inventory"
 
 
 def _moment(us: int) -> str:
