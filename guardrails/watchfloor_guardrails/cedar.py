@@ -21,7 +21,8 @@ import cedarpy
 from watchfloor_core.alert import Severity
 from watchfloor_core.canonical import canonical
 from watchfloor_core.errors import ConfigurationError
-from watchfloor_guardrails.cedar_source import CedarEffect, CedarRule, load_rules
+from watchfloor_guardrails.cedar_annotations import CedarEffect
+from watchfloor_guardrails.cedar_source import CedarRule, load_rules
 from watchfloor_guardrails.closing_rule import severity_rank
 
 __all__ = ["NO_POLICIES", "OPERATOR_POLICY_ERROR", "CedarEffect", "CedarHit", "CedarPolicies", "CedarRequest"]
@@ -141,8 +142,9 @@ NO_POLICIES: Final = CedarPolicies()
 
 
 def _hit(rule: CedarRule) -> CedarHit:
-    reason = rule.reason or f"the operator's policy {rule.id!r} ({rule.file}:{rule.line}) applies"
-    return CedarHit(rule.id, rule.effect, reason, rule.quorum, rule.roles)
+    demand = rule.demand
+    reason = demand.reason or f"the operator's policy {rule.id!r} ({rule.file}:{rule.line}) applies"
+    return CedarHit(demand.id, demand.effect, reason, demand.quorum, demand.roles)
 
 
 def _error(what: str) -> CedarHit:

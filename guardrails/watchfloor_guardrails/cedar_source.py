@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
-from typing import Final, TypeAlias, TypedDict, cast
+from typing import Final, TypedDict, cast
 
 import cedarpy
 
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_guardrails.cedar_annotations import Demand, read_annotations
 from watchfloor_guardrails.cedar_schema import SCHEMA
-from watchfloor_guardrails.limits import APPROVER_ROLES
-from watchfloor_guardrails.matrix_entries import quote, unknown_key
 
 MAX_FILE: Final = 128 * 1024
 """Characters."""
@@ -28,24 +26,10 @@ MAX_POLICY: Final = 4_000
 """Characters of one policy. Cedar's parser recurses in native code, where too deep a nesting ends the process."""
 MAX_NESTING: Final = 30
 """Brackets in brackets; Cedar's own limit for its JSON form is not far above."""
-MAX_QUORUM: Final = 9
 
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
-_ANNOTATIONS: Final = ("id", "effect", "quorum", "roles", "reason")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n\r]*|[()\[\]{};"]', re.DOTALL)
 _NUMBERED: Final = re.compile(r"^for policy `[^`]*`, ")
 _PER_ACTION: Final = re.compile(r' in context for Action::"[^"]*"')
-
-_Wrong: TypeAlias = Callable[[str], None]
-"""Takes a mistake of the policy that is being read."""
-
-
-class CedarEffect(StrEnum):
-    """What a policy that applies demands."""
-
-    ASK = "ask"
-    """A person decides."""
-    DENY = "deny"
 
 
 class PolicyContent(TypedDict):
@@ -69,17 +53,16 @@ class Statement:
 class CedarRule:
     """One policy of the operator."""
 
-    id: str
-    effect: CedarEffect
-    quorum: int | None
-    """So many people, where it asks."""
-    roles: tuple[str, ...]
-    """Of which each must hold one, where it asks; empty: the usual ones."""
-    reason: str
+    demand: Demand
+    """Its name, and what it demands where it applies."""
     file: str
     line: int
     cedar: PolicyContent
     """The policy itself, in Cedar's JSON form."""
+
+    @property
+    def id(self) -> str:
+        return self.demand.id
 
     @property
     def content(self) -> dict[str, JsonValue]:
@@ -181,70 +164,9 @@ def _rule(statement: Statement, problems: list[Problem]) -> Iterator[CedarRule]:
         wrong("an operator's policy can only forbid; what is allowed is for autonomy.yaml and the invariants to say")
     for message in _against_schema(statement.text):
         wrong(message)
-    notes = policy.get("annotations", {})
-    rule = CedarRule(
-        id=_id(notes, wrong),
-        effect=_effect(notes, wrong),
-        quorum=_quorum(notes, wrong),
-        roles=_roles(notes, wrong),
-        reason=_reason(notes, wrong),
-        file=statement.file,
-        line=statement.line,
-        cedar=policy,
-    )
-    for name in notes:
-        if name not in _ANNOTATIONS:
-            wrong(f"annotation: {unknown_key(name, _ANNOTATIONS)}")
-    if rule.effect is CedarEffect.DENY:
-        for name in ("quorum", "roles"):
-            if name in notes:
-                wrong(f'@{name} belongs to a policy with @effect("ask"); nobody is asked about what is denied')
+    demand = read_annotations(policy.get("annotations", {}), wrong)
     if len(problems) == before:
-        yield rule
-
-
-def _id(notes: Mapping[str, str | None], wrong: _Wrong) -> str:
-    value = notes.get("id")
-    if value is None:
-        wrong('without a name; begin the policy with @id("…")')
-    elif not _ID.fullmatch(value):
-        wrong(f"{quote(value)} is not a policy id: up to 64 letters, digits and _ . : - are expected")
-    return value or ""
-
-
-def _effect(notes: Mapping[str, str | None], wrong: _Wrong) -> CedarEffect:
-    value = notes.get("effect", CedarEffect.DENY)
-    if value in tuple(CedarEffect):
-        return CedarEffect(value)
-    wrong(f"@effect: {quote(value)} is not one of {', '.join(CedarEffect)}")
-    return CedarEffect.DENY
-
-
-def _quorum(notes: Mapping[str, str | None], wrong: _Wrong) -> int | None:
-    if "quorum" not in notes:
-        return None
-    value = notes["quorum"] or ""
-    if re.fullmatch(f"[1-{MAX_QUORUM}]", value):
-        return int(value)
-    wrong(f"@quorum: {quote(value)} is not a number of people from 1 to {MAX_QUORUM}")
-    return None
-
-
-def _roles(notes: Mapping[str, str | None], wrong: _Wrong) -> tuple[str, ...]:
-    if "roles" not in notes:
-        return ()
-    named = tuple(name.strip() for name in (notes["roles"] or "").split(","))
-    for name in named:
-        if name not in APPROVER_ROLES:
-            wrong(f"@roles: {quote(name)} is not one of {', '.join(APPROVER_ROLES)}")
-    return tuple(sorted(set(named)))
-
-
-def _reason(notes: Mapping[str, str | None], wrong: _Wrong) -> str:
-    value = notes.get("reason") or ""
-    if len(value) > 500 or not value.isprintable():
-        wrong("@reason: one line of at most 500 characters is expected")
-    return value
+        yield CedarRule(demand, statement.file, statement.line, policy)
 
 
 def _against_schema(text: str) -> Iterator[str]:

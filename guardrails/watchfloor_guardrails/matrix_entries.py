@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from watchfloor_core.alert import EntityKind, Severity
 from watchfloor_core.incident import AutonomyLevel, Function, Verdict
+from watchfloor_guardrails.catalogue import CATALOGUE
 from watchfloor_guardrails.closing_rule import SENSOR_KINDS, ClosingRule, EntityMatch, RuleMatch
 from watchfloor_guardrails.matrix import (
     ACTION_CLASSES,
@@ -160,6 +161,13 @@ class RowEntry(Entry):
     def _limits_are_for_triage(self) -> Self:
         if self.limits is not None and self.function is not Function.ALERT_TRIAGE:
             raise ValueError(f"limits belong to rows of alert_triage, not of {self.function}; remove them")
+        return self
+
+    @model_validator(mode="after")
+    def _actions_are_for_response(self) -> Self:
+        # Such a row would match no task, and so silently not restrict.
+        if self.action_class in CATALOGUE and self.function is not Function.INCIDENT_RESPONSE:
+            raise ValueError(f"{self.action_class!r} belongs to rows of incident_response, not of {self.function}")
         return self
 
     def to_row(self) -> Row:

@@ -206,6 +206,10 @@ def test_engine_caps_are_read() -> None:
             "autonomy.yaml:9: '0x1' is not a plain decimal number (at rows[7].asset_tier)",
         ),
         (
+            "- {function: alert_triage, level: L2, action_class: deny ip}",
+            "autonomy.yaml:9: 'deny ip' belongs to rows of incident_response, not of alert_triage (at rows[7])",
+        ),
+        (
             "- {function: alert_triage, level: L2, action_class: close incidents}",
             "autonomy.yaml:9: 'close incidents' is not one of close incident, deny ip, allow ip, disable user, "
             "enable user, contain file, restore file, stop process (at rows[7].action_class)",
@@ -525,6 +529,7 @@ def test_the_shipped_default_says_what_the_documentation_says() -> None:
         ("investigation", "(default)"): "L2",
         ("evidence_acquisition", "(default)"): "L2",
         ("incident_response", "(default)"): "L2",
+        ("incident_response", "tenant=run-*"): "L0",
         ("risk_management", "(default)"): "L0",
         ("reporting", "(default)"): "L2",
     }

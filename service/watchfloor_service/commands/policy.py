@@ -234,7 +234,14 @@ def _print_policy(settings: Settings, policy: Policy) -> None:
         print_table(
             ["policy", "effect", "quorum", "roles", "reason", "where"],
             [
-                [rule.id, rule.effect, rule.quorum, " ".join(rule.roles), rule.reason, f"{rule.file}:{rule.line}"]
+                [
+                    rule.id,
+                    rule.demand.effect,
+                    rule.demand.quorum,
+                    " ".join(rule.demand.roles),
+                    rule.demand.reason,
+                    f"{rule.file}:{rule.line}",
+                ]
                 for rule in policy.cedar.rules
             ],
         )
@@ -268,10 +275,10 @@ def _policy(policy: Policy) -> dict[str, object]:
         "policies": [
             {
                 "id": rule.id,
-                "effect": rule.effect.value,
-                "quorum": rule.quorum,
-                "roles": list(rule.roles),
-                "reason": rule.reason,
+                "effect": rule.demand.effect.value,
+                "quorum": rule.demand.quorum,
+                "roles": list(rule.demand.roles),
+                "reason": rule.demand.reason,
                 "file": rule.file,
                 "line": rule.line,
             }
