@@ -476,6 +476,7 @@ def test_a_proposal_is_not_reached_from_another_tenants_address(bench: Bench) ->
     add_person(bench.store, "maria", Role.RESPONDER, tenant="acme")
     answer = bench.slack_post(bench.submission(), tenant="acme")
     assert "no proposal" in answer.json()["errors"]["reason"]
+    assert bench.desk.votes == []
     theirs = bench.submission()
     theirs["view"]["private_metadata"] = bench.reference("acme")
     assert "Not recorded" in bench.slack_post(theirs, tenant="acme").json()["errors"]["reason"]
