@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -12,18 +13,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select, update
 
 from watchfloor_core.clock import MICROSECONDS
+from watchfloor_core.errors import UnavailableError
 from watchfloor_core.ledger import verify_store
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import action_proposal, approval_shown, approval_vote
+from watchfloor_guardrails.approval import VoteDecision
 from watchfloor_guardrails.assertion import KeyKind, challenge_of, message_of
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.enrolment import STATEMENT_TYPE, key_id_of, possession_statement, vouching_statement
 from watchfloor_guardrails.roles import Role, Scope, scopes_of
 from watchfloor_service.actions.approval_record import check_record
+from watchfloor_service.api.approval_desk import ApprovalDesk, LazyApprovalDesk
+from watchfloor_service.api.problems import ProblemError
 from watchfloor_service.testing import Api, eve_lines, plant_incidents, served
 from watchfloor_service.testing_actions import AGENT, plant_draft, plant_waiting, seal
 from watchfloor_service.testing_passkey import PRESENT, SoftPasskey
+from watchfloor_workflows.action_messages import VoteInput
 
 RESPONDER = tuple(scopes_of([Role.RESPONDER]))
 ORIGIN = "http://localhost:8470"
@@ -136,6 +142,15 @@ def test_what_waits_is_shown_with_why_and_with_whether_one_may_decide(api: Api, 
     (seen,) = viewer.client.get("/v1/approvals").json()["approvals"]
     assert seen["may_decide"] is False
     assert any("approvals:decide" in reason for reason in seen["why_not"])
+
+
+def test_the_most_urgent_comes_first_however_many_are_newer(api: Api, incident_id: str, ana: Person) -> None:
+    made = [plant_waiting(api.store, api.settings, "default", incident_id, f"198.51.100.{n}") for n in range(3)]
+    with api.store.write() as connection:
+        ours = action_proposal.c.id == made[0]
+        connection.execute(update(action_proposal).where(ours).values(created_us=1))
+    listed = ana.client.get("/v1/approvals", params={"limit": 2}).json()["approvals"]
+    assert [one["action"]["proposal_id"] for one in listed] == made[:2]
 
 
 def test_looking_decides_nothing_and_the_first_look_is_kept(api: Api, waiting: str, ana: Person) -> None:
@@ -275,6 +290,58 @@ def test_what_cannot_be_an_id_is_not_found(api_on_each: Api) -> None:
         assert person.client.get(f"/v1/approvals/{text}").status_code == 404
         assert person.client.post(f"/v1/approver-keys/{text}/revoke").status_code == 404
         assert person.client.post(f"/v1/freezes/{text}/lift", json={"reason": "x"}).status_code == 404
+
+
+def test_where_no_worker_answers_the_person_is_told_to_send_it_again() -> None:
+    async def connect() -> ApprovalDesk:
+        raise UnavailableError("no Temporal at 127.0.0.1:1")
+
+    vote = VoteInput(
+        principal="ana",
+        principal_kind=PrincipalKind.PERSON,
+        roles=("lead",),
+        tenant="default",
+        decision=VoteDecision.DENY,
+        digest="0" * 64,
+        comment="x",
+        channel="api",
+        key_id=None,
+        assertion_json=None,
+        update_id="once",
+    )
+    with pytest.raises(ProblemError, match="same Idempotency-Key") as raised:
+        asyncio.run(LazyApprovalDesk(connect).vote("default", "act-0000000000000000", vote))
+    assert raised.value.status == 503
+
+
+NASTY: list[object] = [
+    [], "x", 1, {}, {"decision": None}, {"decision": "approve", "digest": "0" * 64, "assertion": []},
+    {"decision": "deny", "digest": "0" * 64, "comment": "\x00"}, {"purpose": "\x00"}, {"reason": "\x00", "lease_s": 1},
+    {"reason": "x", "lease_s": 2**70}, {"reason": "x", "target": "\x00"}, {"reason": "x", "arguments": {"a": "\x00"}},
+    {"reason": "x", "arguments": {"a": 2**63}}, {"reason": "x", "proposal_ids": ["act-\x00"]},
+    {"kind": "ed25519", "public_key": "A" * 44, "proof": {"signature": "AAAA"}, "label": "\x00"},
+]  # fmt: skip
+
+
+def test_garbage_breaks_nothing(api_on_each: Api) -> None:
+    store = api_on_each.store
+    incident = plant_incidents(store, api_on_each.settings, "default", eve_lines(12))[0]
+    waiting = plant_waiting(store, api_on_each.settings, "default", incident)
+    ana = Person(api_on_each, "ana")
+    for path in (
+        f"/v1/approvals/{waiting}/decision",
+        "/v1/actions",
+        f"/v1/actions/{waiting}/undo",
+        f"/v1/actions/{waiting}/edit",
+        "/v1/freezes/deny%20ip/lift",
+        "/v1/approver-keys",
+        "/v1/approver-keys/passkeys",
+    ):
+        for body in NASTY:
+            assert ana.client.post(path, json=body).status_code in (404, 409, 422), (path, body)
+    wish = {"incident_id": incident, "action_class": "deny ip", "purpose": "x", "target": {"kind": "ip", "value": "1"}}
+    for change in ({"lease_s": 2**60}, {"arguments": {"a": 2**63}}, {"arguments": {"a": 2**53}}, {"tool": "a/b"}):
+        assert ana.client.post("/v1/actions", json={**wish, **change}).status_code == 422, change
 
 
 def test_a_draft_has_nothing_to_decide_on_yet(api: Api, incident_id: str, ana: Person) -> None:

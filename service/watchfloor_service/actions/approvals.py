@@ -6,11 +6,12 @@ import base64
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from webauthn.helpers import bytes_to_base64url
 
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.errors import RefusedError
+from watchfloor_core.store.schema_authority import action_proposal
 from watchfloor_guardrails.approval import OpenApproval, VoteDecision, Voter, refusals, statement
 from watchfloor_guardrails.assertion import KeyKind, RelyingParty, challenge_of
 from watchfloor_guardrails.gates import RulingDecision
@@ -19,7 +20,7 @@ from watchfloor_guardrails.roles import Scope
 from watchfloor_service.access.approver_keys import HeldKey, list_keys
 from watchfloor_service.access.caller import Caller
 from watchfloor_service.actions.listing import ActionSummary, summary_of
-from watchfloor_workflows.authority.records import StoredProposal, list_proposals, read_proposal
+from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.sealing import terms_of
 from watchfloor_workflows.authority.voting import open_approval
 
@@ -75,17 +76,17 @@ class ApprovalDetail:
 
 def list_waiting(connection: Connection, caller: Caller, *, limit: int = MAX_WAITING) -> list[ApprovalSummary]:
     """What of the caller's tenant waits for people, the most urgent first."""
-    waiting = list_proposals(
-        connection, caller.tenant, statuses=[ProposalStatus.WAITING], limit=min(limit, MAX_WAITING)
-    )
+    # By deadline, so that a flood of new proposals hides none that is about to expire.
+    ids = connection.execute(
+        select(action_proposal.c.id)
+        .where(action_proposal.c.tenant == caller.tenant, action_proposal.c.status == ProposalStatus.WAITING.value)
+        .order_by(action_proposal.c.deadline_us, action_proposal.c.id)
+        .limit(min(limit, MAX_WAITING))
+    ).scalars()
+    waiting = [read_proposal(connection, caller.tenant, proposal_id) for proposal_id in ids.all()]
     at_us = now_us()
-    found = [
-        (approval.deadline_us, stored.id, _summary(stored, approval, caller, at_us))
-        for stored in waiting
-        for approval in [_asked(connection, stored)]
-        if approval is not None
-    ]
-    return [summary for _, _, summary in sorted(found, key=lambda one: one[:2])]
+    asked = [(stored, _asked(connection, stored)) for stored in waiting]
+    return [_summary(stored, approval, caller, at_us) for stored, approval in asked if approval is not None]
 
 
 def load_approval(

@@ -21,6 +21,7 @@ from watchfloor_core.ports import Json
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_guardrails.approval import states
 from watchfloor_guardrails.proposal import ProposalStatus
+from watchfloor_guardrails.roles import Scope
 from watchfloor_guardrails.view import view_digest
 from watchfloor_service.actions.approval_record import CheckedRecord, approval_record, check_record
 from watchfloor_service.actions.approvals import list_waiting, load_approval
@@ -68,7 +69,8 @@ def show(
         me = whoever(place, token_file)
         with place.store.read() as connection:
             found = load_approval(connection, me.caller, proposal_id, relying_party(place.settings))
-        note_shown(place.store, place.tenant, proposal_id, me.caller.principal)
+        if Scope.APPROVALS_DECIDE in me.caller.scopes:
+            note_shown(place.store, place.tenant, proposal_id, me.caller.principal)
         if as_json:
             print_json(found)
         else:

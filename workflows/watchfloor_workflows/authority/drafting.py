@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, select
 
+from watchfloor_core.canonical import MAX_INTEGER
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConfigurationError, NotFoundError, Problem
 from watchfloor_core.ledger.record import Decision, record_decisions
@@ -137,6 +138,8 @@ def faults_of(draft: ActionDraft) -> list[str]:
             found.append(f"{name[:40]!r} is empty, longer than {MAX_TEXT:,} characters or holds what no database keeps")
     if not AGENT_NAME.fullmatch(draft.proposer.name):
         found.append(f"the proposer's name {draft.proposer.name[:60]!r} cannot be named in a kill switch")
+        if isinstance(one.value, int) and abs(one.value) > MAX_INTEGER:
+            found.append(f"{name[:40]!r} is beyond the exact integers of JSON (2^53-1); give it as a text")
     if len(draft.purpose) > MAX_PURPOSE or "\0" in draft.purpose:
         found.append(f"the purpose is longer than {MAX_PURPOSE:,} characters or holds a NUL")
     return found

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
+from watchfloor_core.canonical import MAX_INTEGER
 from watchfloor_core.errors import ConfigurationError, NotFoundError
 from watchfloor_guardrails.action import MAX_TEXT
 from watchfloor_guardrails.catalogue import CATALOGUE
@@ -50,8 +51,10 @@ IdempotencyKey: TypeAlias = Annotated[str | None, Header(min_length=1, max_lengt
 MAX_ARGUMENTS: Final = 32
 _NO_NUL: Final = r"^[^\x00]*$"
 Value: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=_NO_NUL)]
+Number: TypeAlias = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Arguments: TypeAlias = Annotated[
-    dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], Value | int | bool], Field(max_length=MAX_ARGUMENTS)
+    dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], Value | Number | bool],
+    Field(max_length=MAX_ARGUMENTS),
 ]
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=366 * 86_400)]
 Purpose: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_PURPOSE, pattern=_NO_NUL)]
