@@ -23,7 +23,7 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.telemetry.setup import configure_telemetry
 from watchfloor_workflows.action_activities import ExecutorActivities
-from watchfloor_workflows.authority.executing import Executor, Tools
+from watchfloor_workflows.authority.executing import DEAD_AFTER_S, Executor, Tools
 from watchfloor_workflows.passkeys import relying_party
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.worker import activity_threads, connect_patiently, stopping_on_signals
@@ -37,10 +37,13 @@ async def run_executor(
     settings: Settings,
     *,
     tools: Tools | None = None,
+    dead_after_s: float = DEAD_AFTER_S,
     on_ready: Callable[[], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Execute until SIGTERM, SIGINT or ``stop``; what is under way is finished first.
+
+    ``dead_after_s``: another executor's silence after which its work is taken over.
 
     Raises `ConfigurationError` where a setting, a tool or the worker's public key is wrong.
     """
@@ -52,7 +55,7 @@ async def run_executor(
             client = await connect_patiently(settings, stop)
             if client is not None:
                 with activity_threads() as threads:
-                    executor = make_executor(settings, store, known)
+                    executor = make_executor(settings, store, known, dead_after_s=dead_after_s)
                     async with executor_worker(client, settings, ExecutorActivities(executor, threads)):
                         if on_ready is not None:
                             on_ready()
@@ -61,7 +64,7 @@ async def run_executor(
         store.close()
 
 
-def make_executor(settings: Settings, store: Store, tools: Tools) -> Executor:
+def make_executor(settings: Settings, store: Store, tools: Tools, *, dead_after_s: float = DEAD_AFTER_S) -> Executor:
     """The executor of these settings. Raises `ConfigurationError` where the worker's public key cannot be read."""
     issuer = public_key(settings.data_dir / "keys" / f"{GRANT_KEY}.pub")
     policy = PolicyFile(settings, store)
@@ -73,6 +76,7 @@ def make_executor(settings: Settings, store: Store, tools: Tools) -> Executor:
         audience=settings.executor_queue,
         name=f"{socket.gethostname()}:{os.getpid()}",
         party=relying_party(settings),
+        dead_after_s=dead_after_s,
     )
 
 

@@ -104,6 +104,7 @@ class Executor:
         audience: str,
         name: str,
         party: RelyingParty | None,
+        dead_after_s: float = DEAD_AFTER_S,
     ) -> None:
         self._store = store
         self._tools = tools
@@ -112,6 +113,7 @@ class Executor:
         self._audience = audience
         self._name = name
         self._party = party
+        self._dead_after_us = int(dead_after_s * MICROSECONDS)
 
     def observe(self, ref: ProposalRef) -> ObserveTargetResult:
         """Look at the target of a draft. Raises `UnavailableError` where that may be tried again."""
@@ -227,7 +229,7 @@ class Executor:
             return ExecuteActionResult(
                 ProposalStatus(held.outcome), stored.reason or "", _lease_end(self._store, stored)
             )
-        if now_us() - held.beat_us < DEAD_AFTER_S * MICROSECONDS:
+        if now_us() - held.beat_us < self._dead_after_us:
             raise UnavailableError(f"executor {held.executor!r} is at it; ask again")
         proposal = stored.sealed()
         try:
