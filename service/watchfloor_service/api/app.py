@@ -41,6 +41,7 @@ from watchfloor_service.api.routes import (
     alerts,
     approver_keys,
     deadletters,
+    first_login,
     health,
     incidents,
     oidc,
@@ -70,7 +71,7 @@ WITH_TOKEN: Final = (
 )
 FOR_ONESELF: Final = (session.router,)
 """Any known caller may call them, about themselves."""
-SIGN_IN: Final = (session.open_router, oidc.router)
+SIGN_IN: Final = (session.open_router, first_login.router, oidc.router)
 """Prove a person by a password, a one-time link or the identity provider."""
 SELF_PROVING: Final = (webhooks.router,)
 """Prove the sender by a signature over the body."""

@@ -7,17 +7,22 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from watchfloor_service.access.oidc_provider import OidcProvider
 from watchfloor_service.access.passwords import Passwords
 from watchfloor_service.api.authentication import client_of
 from watchfloor_service.api.browser import cookie_name, is_foreign
+from watchfloor_service.api.http_json import StrictModel
 from watchfloor_service.api.problems import ProblemError, ProblemKind
 from watchfloor_service.api.refusals import RefusalCode, Refusals
 from watchfloor_service.api.throttle import FailureThrottle
+
+Model = TypeVar("Model", bound=StrictModel)
 
 MAX_BODY: Final = 4 * 1024
 BODY_S: Final = 10.0
@@ -64,3 +69,19 @@ async def strangers_body(request: Request) -> bytes:
     except TimeoutError:
         raise ProblemError(ProblemKind.BODY_TIMEOUT, f"the body was not complete after {BODY_S:g} s") from None
     return bytes(body)
+
+
+def media_type(request: Request) -> str:
+    """Of the body, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def parsed_body(model: type[Model], request: Request, body: bytes) -> Model:
+    """The JSON body as ``model``. Raises a 415 problem for other types, which a page of another site may send without
+    asking first, and 422 with every mistake."""
+    if media_type(request) != "application/json":
+        raise ProblemError(ProblemKind.UNSUPPORTED_MEDIA, "send the body as application/json")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_context=False)) from None
