@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 from temporalio import activity, workflow
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
+    Interceptor,
+    OutboundInterceptor,
+    StartWorkflowInput,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowQueryFailedError,
@@ -22,7 +26,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import Worker
 
 from watchfloor_core.keys.payload import PayloadKeyRing
-from watchfloor_core.keys.payload_file import change_ring, read_ring, ring_file
+from watchfloor_core.keys.payload_file import change_ring, ensure_ring, read_ring, ring_file
 from watchfloor_core.settings import Settings
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.testing import DevServer
@@ -31,7 +35,17 @@ pytestmark = pytest.mark.anyio
 
 QUEUE = "encryption"
 PLACES = (
-    *("input", "memo", "summary", "activity-input", "activity-result", "heartbeat", "activity-failure", "detail"),
+    *(
+        "input",
+        "memo",
+        "header",
+        "summary",
+        "activity-input",
+        "activity-result",
+        "heartbeat",
+        "activity-failure",
+        "detail",
+    ),
     *("signal", "update", "update-result", "task-failure", "workflow-failure", "result"),
 )
 """Where secrets are put that Temporal keeps; what it only passes on (queries, refused updates) is not among them."""
@@ -128,12 +142,35 @@ class SecretiveWorkflow:
         raise ApplicationError(marker(side, "query-failure"))
 
 
+class Heading(Interceptor):
+    """Hands a secret on in the header of each start, as interceptors do with what belongs to a trace."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002  # the SDK's name
+        secret = self._secret
+
+        class Outbound(OutboundInterceptor):
+            async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:  # noqa: A002
+                input.headers = {"note": Payload(metadata={"encoding": b"binary/plain"}, data=secret.encode())}
+                return await super().start_workflow(input)
+
+        return Outbound(next)
+
+
+def with_header(client: Client, secret: str) -> Client:
+    config = client.config()
+    config["interceptors"] = [Heading(secret)]
+    return Client(**config)
+
+
 async def confide(
     client: Client, side: str, folder: Path, *, fails: bool
 ) -> tuple[BaseException | str | None, set[str]]:
     """One workflow through all of it: what it ends with, and what stood in the database while it was under way."""
     seen.clear()
-    handle = await client.start_workflow(
+    handle = await with_header(client, marker(side, "header")).start_workflow(
         SecretiveWorkflow.run,
         args=[side, marker(side, "input"), fails],
         id=f"{side}-{fails}",
@@ -266,6 +303,28 @@ async def test_a_worker_without_the_key_waits_for_it_and_loses_nothing(server: D
                     await asyncio.sleep(0.02)
             ring_file(lacking.data_dir).write_bytes(ring_file(settings.data_dir).read_bytes())
             assert await handle.result() == marker("lost", "result")
+
+
+async def test_a_workflow_that_began_in_the_clear_goes_on_encrypted_where_the_ring_allows_it(
+    server: DevServer, tmp_path: Path
+) -> None:
+    seen.set()
+    settings = Settings(data_dir=tmp_path, temporal_address=server.address)
+    SecretiveWorkflow.stumbled.add("older")
+    ensure_ring(ring_file(tmp_path), accepts_plaintext=True)
+    with server:
+        older = await Client.connect(server.address)
+        started = await older.start_workflow(
+            SecretiveWorkflow.run, args=["older", marker("older", "input"), False], id="older", task_queue=QUEUE
+        )
+        await started.signal(SecretiveWorkflow.tell, "once")
+        client = await connect(settings)
+        async with Worker(client, task_queue=QUEUE, workflows=[SecretiveWorkflow], activities=[carry, fail]):
+            handle: WorkflowHandle[Any, str] = client.get_workflow_handle("older", result_type=str)
+            await handle.signal(SecretiveWorkflow.tell, marker("older", "signal"))
+            assert await handle.result() == marker("older", "result")
+
+    assert found(tmp_path, "older") == {"input"}
 
 
 async def event_types(handle: WorkflowHandle[Any, str]) -> list[int]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from temporalio.client import Client
+from temporalio.common import HeaderCodecBehavior
 from temporalio.service import RPCError, TLSConfig
 
 from watchfloor_core.errors import ConfigurationError, UnavailableError
@@ -39,6 +40,8 @@ async def connect(settings: Settings) -> Client:
             tls=tls,
             connect_timeout=timedelta(seconds=5),
             plugins=[watchfloor_plugin(keys)],
+            # By default headers, in which interceptors hand on what they like, are left in the clear.
+            header_codec_behavior=HeaderCodecBehavior.CODEC,
         )
     except (RPCError, RuntimeError) as error:
         # The SDK's bridge reports a refused connection and a failed TLS handshake as a bare RuntimeError.
