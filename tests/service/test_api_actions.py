@@ -95,23 +95,25 @@ def test_the_same_request_again_is_the_same_proposal(api: Api, incident_id: str)
     assert len(outbox(api.store)) == 2
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"action_class": "format disk"}, "not one of deny ip"),
-        ({"target": {"kind": "user", "value": "ana"}}, "acts on ip"),
-        ({"lease_s": 366 * 86_400}, "allowed"),
-        ({"target": {"kind": "ip", "value": "1\x00"}}, ""),
-        ({"purpose": ""}, ""),
-        ({"proposer": "ana"}, ""),
-        ({"arguments": {"Bad Name": 1}}, ""),
-        ({"arguments": {"note": 1.5}}, ""),
-    ],
-)
-def test_a_wish_that_makes_no_sense_is_422(api: Api, incident_id: str, changes: dict[str, object], says: str) -> None:
-    answer = person(api).post("/v1/actions", json=wish(incident_id, **changes))
-    assert kind_of(answer) == (422, "invalid-request")
-    assert says in answer.json()["detail"]
+SENSELESS: list[tuple[dict[str, object], str]] = [
+    ({"action_class": "format disk"}, "not one of deny ip"),
+    ({"target": {"kind": "user", "value": "ana"}}, "acts on ip"),
+    ({"lease_s": 366 * 86_400}, "allowed"),
+    ({"target": {"kind": "ip", "value": "1\x00"}}, ""),
+    ({"purpose": ""}, ""),
+    ({"proposer": "ana"}, ""),
+    ({"arguments": {"Bad Name": 1}}, ""),
+    ({"arguments": {"note": 1.5}}, ""),
+]
+
+
+def test_a_wish_that_makes_no_sense_is_422(api: Api, incident_id: str) -> None:
+    client = person(api)
+    for changes, says in SENSELESS:
+        answer = client.post("/v1/actions", json=wish(incident_id, **changes))
+        assert kind_of(answer) == (422, "invalid-request"), changes
+        assert says in answer.json()["detail"], changes
+    assert outbox(api.store) == []
 
 
 def test_for_an_incident_of_another_tenant_nothing_is_proposed(api: Api, incident_id: str) -> None:
