@@ -274,7 +274,14 @@ class CarryingOut:
                     state_before={"is_denied": False},
                     phase="done",
                     outcome=self._outcome,
-                    receipt={"outcome": self._outcome, "read_back": {"text": "198.51.100.1 is in the set \x1b[2J"}},
+                    receipt={
+                        "outcome": self._outcome,
+                        "read_back": {
+                            "effect": "applied",
+                            "text": "198.51.100.1 is in the set \x1b[2J",
+                            "state": {"is_denied": True},
+                        },
+                    },
                     consumed_us=now,
                     beat_us=now,
                     ended_us=now,
@@ -298,8 +305,9 @@ def test_the_receipt_is_printed_with_what_was_read_back(
     claim.release()
     assert result.exit_code == code, result.output
     assert outcome in result.stdout
-    assert "read back:" in result.stdout
-    assert "198.51.100.1 is in the set" in result.stdout
+    assert "read back: applied: 198.51.100.1 is in the set" in result.stdout
+    assert 'now:       {"is_denied": true}' in result.stdout
+    assert 'before:    {"is_denied": false}' in result.stdout
     assert "\x1b" not in result.stdout
 
 

@@ -96,14 +96,22 @@ def print_receipt(found: ActionDetail) -> None:
     if isinstance(done.receipt, Mapping):
         if done.receipt.get("reason"):
             out.print(Text(escape_untrusted(str(done.receipt["reason"]))))
-        out.print(Text(f"read back: {_json(done.receipt.get('read_back'))}"))
+        _print_read_back(out, done.receipt.get("read_back"))
     out.print(Text(f"before:    {_json(done.state_before)}"))
     if found.lease is not None:
         ends = "until somebody ends it" if found.lease.ends_at is None else f"until {_second(found.lease.ends_at)}"
-        ended = f", ended {_second(found.lease.ended_at)}" if found.lease.ended_at else ""
-        out.print(f"contained {ends} ({found.lease.state}{ended})")
+        state = found.lease.state if found.lease.ended_at is None else f"ended {_second(found.lease.ended_at)}"
+        out.print(f"contained {ends} ({state})")
     for undo in found.undos:
         out.print(f"taken back by {undo}")
+
+
+def _print_read_back(out: Console, found: object) -> None:
+    """What the tool found when it looked again, in its words and as it stands."""
+    if isinstance(found, Mapping) and "effect" in found and "text" in found:
+        out.print(Text(f"read back: {escape_untrusted(str(found['effect']))}: {escape_untrusted(str(found['text']))}"))
+        found = found.get("state")
+    out.print(Text(f"now:       {_json(found)}"))
 
 
 def _print_summary(out: Console, one: ActionSummary) -> None:
