@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from enum import StrEnum
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, final
 
 from watchfloor_core.canonical import JsonValue, canonical
 from watchfloor_core.errors import WatchfloorError
@@ -57,6 +57,7 @@ class ReadBack:
     """For a person: what was looked at and what was found."""
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class EffectPermit:
     """The right to do one action once, in this process, now."""
@@ -69,6 +70,9 @@ class EffectPermit:
     def __post_init__(self, authority: object) -> None:
         if authority is not _AUTHORITY:
             raise TypeError("an effect permit comes from permit_effect(), which takes a consumed grant")
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("an effect permit has no subclasses: one could leave the check out")
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an effect permit does not leave its process")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
 from enum import StrEnum
-from typing import Final, NoReturn
+from typing import Final, NoReturn, final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -52,6 +52,7 @@ class AuthorityKind(StrEnum):
     """The undo stated in an executed proposal."""
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Authority:
     """Why one proposal may be executed, found at one moment. It does not leave its process."""
@@ -65,6 +66,9 @@ class Authority:
     def __post_init__(self, mint: object) -> None:
         if mint is not _MINT:
             raise TypeError("an authority comes from authorise(), which takes a ruling")
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("an authority has no subclasses: one could leave the check out")
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an authority does not leave its process; rule again where it is needed")
