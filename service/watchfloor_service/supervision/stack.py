@@ -120,13 +120,11 @@ def store_place(settings: Settings) -> str:
 
 
 def _own_parts(settings: Settings, *, has_api: bool, has_executor: bool) -> list[Part]:
-    environment = settings_environment(settings)
-
     def part(name: PartName, *, stop_s: float) -> Part:
         return Part(
             name=name,
             command=(sys.executable, "-m", "watchfloor_service.process", name.value),
-            environment=environment,
+            environment=settings_environment(settings, name),
             probe=None,
             has_heartbeat=True,
             silent_s=60.0,
