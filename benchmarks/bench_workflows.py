@@ -122,7 +122,7 @@ async def measure(folder: Path, count: int, rounds: int) -> None:
         relay = Relay(client, store, settings)
         rates: dict[str, list[float]] = {"bare": [], "bare, local": [], "incidents": []}
         with activity_threads() as threads:
-            activities = IncidentActivities(store, BenignSpecialist(), PolicyFile(settings), threads)
+            activities = IncidentActivities(store, BenignSpecialist(), PolicyFile(settings, store), threads)
             async with (
                 incident_worker(client, settings, activities),
                 Worker(client, task_queue=BARE_QUEUE, workflows=[BareWorkflow], activities=[do_nothing]),

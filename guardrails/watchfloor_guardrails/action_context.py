@@ -69,5 +69,7 @@ class ActionContext:
     dark_sources: tuple[str, ...]
     evidence_editors: tuple[str, ...]
     """People who changed what the incident consists of."""
+    groups: tuple[str, ...]
+    """Of the target, as the inventory has them."""
     undoes: str | None
     """Digest of an executed proposal in which exactly this undo was stated, as the store has verified."""

@@ -160,6 +160,7 @@ def _request(proposal: ActionProposal, context: ActionContext, level: AutonomyLe
         action_class=proposal.action_class,
         target_kind=proposal.target_kind,
         target_value=str(proposal.target.value),
+        groups=context.groups,
         tenant=proposal.tenant,
         function=Function.INCIDENT_RESPONSE.value,
         tool=proposal.tool,

@@ -47,7 +47,7 @@ class CedarRequest:
     action_class: str
     target_kind: str
     target_value: str
-    groups: tuple[str, ...] = ()
+    groups: tuple[str, ...]
     """Of the target, as the inventory has them."""
     tenant: str
     function: str

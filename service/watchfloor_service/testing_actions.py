@@ -51,7 +51,7 @@ def plant_draft(
 
 def seal(store: Store, settings: Settings, tenant: str, proposal_id: str) -> SealProposalResult:
     """Look at its target, as an executor would, and rule."""
-    return seal_proposal(store, PolicyFile(settings).current(), ProposalRef(tenant, proposal_id), OBSERVED)
+    return seal_proposal(store, PolicyFile(settings, store).current(), ProposalRef(tenant, proposal_id), OBSERVED)
 
 
 def plant_waiting(store: Store, settings: Settings, tenant: str, incident_id: str, target: str = "198.51.100.1") -> str:

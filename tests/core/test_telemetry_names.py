@@ -16,7 +16,7 @@ watchfloor.relay watchfloor.reopen watchfloor.request watchfloor.retention watch
 watchfloor.shadow_reveal watchfloor.shadow_seal watchfloor.split watchfloor.verdict
 watchfloor.proposal watchfloor.approval_request watchfloor.approval_vote watchfloor.approval_outcome watchfloor.grant
 watchfloor.execution watchfloor.receipt watchfloor.lease watchfloor.kill_switch watchfloor.freeze watchfloor.policy
-watchfloor.principal watchfloor.approver_key watchfloor.refusal
+watchfloor.principal watchfloor.approver_key watchfloor.refusal watchfloor.notify
 """
 
 ATTRIBUTES = """

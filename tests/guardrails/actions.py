@@ -87,5 +87,6 @@ CONTEXT = ActionContext(
     facts_touched=frozenset({Fact.OUTWARD_EFFECT, Fact.UNTRUSTED_INPUT}),
     dark_sources=(),
     evidence_editors=(),
+    groups=(),
     undoes=None,
 )

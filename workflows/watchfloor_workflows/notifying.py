@@ -18,14 +18,12 @@ from watchfloor_connectors.channels.http import BusyError
 from watchfloor_core.errors import UnavailableError
 from watchfloor_core.notice import ApprovalNotice
 from watchfloor_core.telemetry.content import AttributeValue
-from watchfloor_core.telemetry.names import SpanAttribute
+from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_core.telemetry.spans import span
 from watchfloor_core.untrusted import escape_untrusted
 
 _LOG = logging.getLogger(__name__)
 
-SPAN: Final = "watchfloor.notify"
-"""One notice on one channel."""
 MAX_AT_ONCE: Final = 8
 _MAX_LOGGED: Final = 300
 
@@ -115,7 +113,7 @@ def _deliver(addressed: AddressedChannel, notice: ApprovalNotice) -> FailedDeliv
         SpanAttribute.APPROVAL_CHANNEL: name,
     }
     try:
-        with span(SPAN, attributes):
+        with span(SpanName.NOTIFY, attributes):
             addressed.channel.notify(notice)
     except Exception as error:  # noqa: BLE001 -- a broken channel must not keep the others from telling people
         may_retry = isinstance(error, UnavailableError)

@@ -19,6 +19,10 @@ from temporalio.worker import Worker
 
 from watchfloor_agents.triage.engine import TriageEngine
 from watchfloor_agents.triage.specialist import SpecialistTriage
+from watchfloor_connectors.channels.built import build_channels
+from watchfloor_connectors.channels.config import FILE as CHANNEL_FILE
+from watchfloor_connectors.channels.config import load_channels
+from watchfloor_connectors.secrets.resolve import secret_text
 from watchfloor_core.errors import UnavailableError
 from watchfloor_core.keys.signing import GRANT_KEY, signing_key
 from watchfloor_core.settings import Settings
@@ -28,10 +32,11 @@ from watchfloor_workflows import search_attributes
 from watchfloor_workflows.action_activities import ControlActivities
 from watchfloor_workflows.action_relay import ActionRelay
 from watchfloor_workflows.activities import IncidentActivities
-from watchfloor_workflows.authority.announcing import NoChannels, Notices
+from watchfloor_workflows.authority.announcing import Notices
 from watchfloor_workflows.checkpointing import checkpoints_kept
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.housekeeping import keep_house
+from watchfloor_workflows.notifying import Notifier
 from watchfloor_workflows.passkeys import relying_party
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.relay import Relay
@@ -100,7 +105,9 @@ async def _work(
     with activity_threads() as threads:
         policy = PolicyFile(settings, store)
         activities = IncidentActivities(store, engine, policy, threads)
-        control = make_control(settings, store, policy, threads, NoChannels())
+        channels = load_channels(settings.data_dir / CHANNEL_FILE, secret_text(settings))
+        notifier = Notifier(build_channels(channels))
+        control = make_control(settings, store, policy, threads, notifier)
         async with (
             # Around all that records decisions: its last checkpoint covers what they did while they stopped.
             checkpoints_kept(store, settings),

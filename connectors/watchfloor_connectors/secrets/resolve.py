@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -43,6 +44,12 @@ def secret_source(reference: str, settings: Settings) -> SecretSource:
             return VaultSecret(_vault_access(reference, settings), place)
         case _:
             assert_never(place)
+
+
+def secret_text(settings: Settings) -> Callable[[str], str]:
+    """Reads what a reference names, as text without the line's end. It raises `ConfigurationError`, and
+    `UnavailableError` where a store does not answer."""
+    return lambda reference: secret_source(reference, settings).read().decode("utf-8", "replace").strip()
 
 
 def _vault_access(reference: str, settings: Settings) -> VaultAccess:

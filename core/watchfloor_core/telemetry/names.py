@@ -56,6 +56,8 @@ class SpanName(StrEnum):
     RELAY = "watchfloor.relay"
     """A batch of the outbox on its way to Temporal."""
     RETENTION = "watchfloor.retention"
+    NOTIFY = "watchfloor.notify"
+    """One notice on one channel."""
 
 
 class SpanEvent(StrEnum):

@@ -16,7 +16,10 @@ import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from watchfloor_connectors.channels.config import FILE as CHANNEL_FILE
+from watchfloor_connectors.channels.config import load_channels
 from watchfloor_connectors.registry import Registry
+from watchfloor_connectors.secrets.resolve import secret_text
 from watchfloor_core.errors import WatchfloorError
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
@@ -40,16 +43,19 @@ from watchfloor_service.api.routes import (
     actions,
     alerts,
     approver_keys,
+    channels,
     deadletters,
     first_login,
     health,
     incidents,
+    kill,
     oidc,
     session,
     webhooks,
 )
 from watchfloor_service.api.routes import approvals as approvals_routes
 from watchfloor_service.api.throttle import FailureThrottle
+from watchfloor_service.channels.parts import AccountRoles, ChannelParts
 from watchfloor_service.intake.collector import rare_collections
 from watchfloor_service.intake.folder import FolderIntake
 from watchfloor_service.intake.webhook_file import FILE as WEBHOOK_FILE
@@ -66,6 +72,7 @@ WITH_TOKEN: Final = (
     actions.router,
     actions.freezes_router,
     approver_keys.router,
+    kill.router,
     deadletters.router,
     health.router,
 )
@@ -73,7 +80,7 @@ FOR_ONESELF: Final = (session.router,)
 """Any known caller may call them, about themselves."""
 SIGN_IN: Final = (session.open_router, first_login.router, oidc.router)
 """Prove a person by a password, a one-time link or the identity provider."""
-SELF_PROVING: Final = (webhooks.router,)
+SELF_PROVING: Final = (webhooks.router, channels.router)
 """Prove the sender by a signature over the body."""
 OPEN: Final = (health.open_router,)
 
@@ -94,11 +101,12 @@ def create_app(
 ) -> FastAPI:
     """The application over a migrated store; where none is given, over that of the settings, closed at shutdown.
 
-    Raises `ConfigurationError` where a connector, a mapping, ``webhooks.yaml`` or single sign-on is set wrongly, and
-    what `open_store` raises.
+    Raises `ConfigurationError` where a connector, a mapping, ``webhooks.yaml``, ``channels.yaml`` or single sign-on is
+    set wrongly, and what `open_store` raises.
     """
     connectors = registry or Registry.load(settings)
     hooks = load_webhooks(settings.data_dir / WEBHOOK_FILE, frozenset(connectors.names()))
+    reached = load_channels(settings.data_dir / CHANNEL_FILE, secret_text(settings))
     sign_on = oidc_settings(settings)
     provider = None if sign_on is None else OidcProvider(sign_on)
     used = store or open_store(settings.store_url)
@@ -150,6 +158,7 @@ def create_app(
         strangers_bodies=BodyBudget(BODIES_IN_MEMORY * MAX_BODY_BYTES),
         workers=workers,
     )
+    app.state.channel_parts = ChannelParts(reached, AccountRoles(used))
     install_problem_handlers(app)
     app.add_middleware(RequestBoundary)
     _refuse_open_routes(WITH_TOKEN, Requires)

@@ -65,6 +65,16 @@ def blast_on(connection: Connection, tenant: str, kind: str, value: str) -> Blas
     return blast_of(hits, inventory_size(connection, tenant))
 
 
+def groups_on(connection: Connection, tenant: str, kind: str, value: str) -> tuple[str, ...]:
+    """The inventory's groups of a target, sorted."""
+    rows = connection.execute(
+        select(asset_table.c.groups).where(
+            asset_table.c.tenant == tenant, asset_table.c.kind == kind, asset_table.c.value == value
+        )
+    ).scalars()
+    return tuple(sorted({group for groups in rows for group in groups}))
+
+
 def evidence_editors(connection: Connection, tenant: str, incident_id: str) -> tuple[str, ...]:
     """People who merged or split the incident, sorted: they chose what it consists of."""
     bodies = connection.execute(

@@ -21,7 +21,7 @@ from watchfloor_guardrails.switches import covering_scopes
 from watchfloor_workflows.authority.breakers import recent_outcomes
 from watchfloor_workflows.authority.budgets import contained_assets, inventory_size
 from watchfloor_workflows.authority.freezes import is_frozen
-from watchfloor_workflows.authority.incident_view import evidence_editors, facts_of
+from watchfloor_workflows.authority.incident_view import evidence_editors, facts_of, groups_on
 from watchfloor_workflows.authority.kill_switch import read_switches
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.run_facts import facts_of as run_facts_of
@@ -76,6 +76,7 @@ def surroundings(
         facts_touched=_facts_touched(connection, stored, now_us, notes=lock),
         dark_sources=(),
         evidence_editors=evidence_editors(connection, proposal.tenant, stored.incident_id),
+        groups=groups_on(connection, proposal.tenant, proposal.target_kind, str(proposal.target.value)),
         undoes=_undoes(connection, proposal, draft, now_us),
     )
 

@@ -61,7 +61,7 @@ class Workbench:
     async def worker(self) -> AsyncIterator[Worker]:
         """A worker for as long as the block lasts."""
         with activity_threads() as threads:
-            activities = IncidentActivities(self.store, self.engine, PolicyFile(self.settings), threads)
+            activities = IncidentActivities(self.store, self.engine, PolicyFile(self.settings, self.store), threads)
             async with incident_worker(self.client, self.settings, activities) as worker:
                 yield worker
 
