@@ -9,15 +9,30 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from watchfloor_connectors.targets.registry import ActionTargets
+from watchfloor_core.keys.signing import public_key
 from watchfloor_core.settings import Settings
+from watchfloor_core.store.engine import Store
 from watchfloor_service.supervision.part import PartName
+from watchfloor_workflows.executor import SHUTDOWN, make_executor
+from watchfloor_workflows.payload_keys import payload_keys
 
 DEPLOY: Final = Path(__file__).parent.parent / "deploy"
 # Any: the document is what the file holds; each test says what it expects of it.
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
 EACH: Final = pytest.mark.parametrize("name", SERVICES)
-OURS: Final = ("migrate", "api", "worker", "correlator")
+OURS: Final = ("migrate", "keys", "api", "worker", "executor", "correlator")
+ON_TEMPORAL: Final = ("api", "worker", "executor")
+
+
+def mounts(name: str) -> dict[str, tuple[str, bool]]:
+    """Volume or path of a service: where it is mounted, and whether it may be written there."""
+    found = {}
+    for mount in SERVICES[name].get("volumes", []):
+        source, target, *mode = mount.split(":")
+        found[source] = (target, mode != ["ro"])
+    return found
 
 
 @EACH
@@ -55,7 +70,7 @@ def test_no_secret_stands_in_the_file_and_none_has_a_default() -> None:
     for service in SERVICES.values():
         for key, value in service.get("environment", {}).items():
             if re.search(r"PASSWORD|PWD|SECRET|KEY", key):
-                assert value.startswith("${"), key
+                assert value.startswith(("${", "file:/", "/")), key
     example = (DEPLOY / ".env.example").read_text()
     assert re.findall(r"(?m)^(\w+)=(.*)$", example) == [("STORE_PASSWORD", ""), ("TEMPORAL_DB_PASSWORD", "")]
 
@@ -71,6 +86,72 @@ def test_every_variable_of_ours_is_a_setting_that_takes_its_value(monkeypatch: p
         assert settings.store_url.startswith("postgresql+psycopg://watchfloor:")
         assert settings.temporal_address == "temporal:7233"
         assert settings.otlp_endpoint == "http://collector:4318"
+
+
+def test_only_the_executor_gets_tools_and_their_secrets() -> None:
+    reach = {name for name in SERVICES if "./targets" in mounts(name) or "executor-data" in mounts(name)}
+    named = {name for name in SERVICES if "WATCHFLOOR_TARGETS_FILE" in SERVICES[name].get("environment", {})}
+    assert reach == named == {"executor"}
+    assert not mounts("executor")["./targets"][1]
+
+
+def test_no_service_that_reaches_targets_holds_a_key_that_signs() -> None:
+    holders = {name for name in SERVICES if "signing-keys" in mounts(name)}
+    assert holders == {"keys", "worker"}
+    assert mounts("executor")["public-keys"] == ("/var/lib/watchfloor-keys/public", False)
+
+
+def test_all_who_talk_to_temporal_read_one_ring_of_payload_keys_and_none_of_them_writes_it() -> None:
+    for name in ON_TEMPORAL:
+        place, is_writable = mounts(name)["payload-keys"]
+        assert SERVICES[name]["environment"]["WATCHFLOOR_PAYLOAD_KEYS"] == f"file:{place}/payload.json"
+        assert not is_writable
+    assert {name for name in SERVICES if "payload-keys" in mounts(name)} == {*ON_TEMPORAL, "keys"}
+
+
+def test_all_who_rule_read_one_policy_and_only_the_apis_container_puts_one_in_force() -> None:
+    policies = {name: mounts(name)["policy"] for name in SERVICES if "policy" in mounts(name)}
+    place = "/var/lib/watchfloor/policy"
+    assert policies == {"api": (place, True), "worker": (place, False), "executor": (place, False)}
+
+
+def test_each_volume_is_mounted_on_a_folder_that_the_image_gives_to_its_user() -> None:
+    made = re.findall(r"/var/lib/[\w/-]+", (DEPLOY / "Dockerfile").read_text())
+    for name in OURS:
+        for source, (place, _) in mounts(name).items():
+            assert source.startswith(".") or place in made, f"{name}: {place}"
+
+
+def test_the_executor_may_finish_what_it_does_before_it_is_killed() -> None:
+    grace = re.fullmatch(r"(\d+)s", SERVICES["executor"]["stop_grace_period"])
+    assert grace is not None
+    assert int(grace[1]) > SHUTDOWN.total_seconds()
+
+
+def test_the_keys_that_are_made_suffice_the_executor_without_the_one_that_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sqlite_store: Store
+) -> None:
+    for folder in ("data", "kept/signing", "kept/public"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path / "data"))
+    script = SERVICES["keys"]["command"][-1]
+    assert "/var/lib/watchfloor-keys" in script
+    for _ in range(2):  # A restart makes nothing anew.
+        exec(script.replace("/var/lib/watchfloor-keys", str(tmp_path / "kept")), {})  # noqa: S102 - our own file's
+    ring = tmp_path / "data" / "keys" / "payload.json"
+    public = tmp_path / "kept" / "public" / "grant.pub"
+    settings = Settings(data_dir=tmp_path / "own", payload_keys=f"file:{ring}", grant_public_key=public)
+
+    make_executor(settings, sqlite_store, ActionTargets.load(settings))
+
+    assert payload_keys(settings).refresh()
+    assert public_key(public) == public_key(tmp_path / "kept" / "signing" / "grant.pub")
+    assert [file.name for file in (tmp_path / "kept" / "public").iterdir()] == ["grant.pub"]
+
+
+def test_the_tools_that_ship_can_be_loaded() -> None:
+    tools = ActionTargets.load(Settings(targets_file=DEPLOY / "targets" / "targets.yaml"))
+    assert [entry.tool for entry in tools.entries] == ["blocklist"]
 
 
 def test_the_stacks_own_processes_are_all_there() -> None:
@@ -95,7 +176,7 @@ def test_every_mounted_file_and_volume_exists() -> None:
     for service in SERVICES.values():
         for mount in service.get("volumes", []):
             source = mount.split(":")[0]
-            assert (DEPLOY / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
+            assert (DEPLOY / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
 
 
 def test_the_collector_takes_traces_where_the_processes_send_them_and_answers_where_it_is_asked() -> None:

@@ -125,6 +125,9 @@ class Settings(BaseSettings):
     # Action
     targets_file: Path | None = None
     """The tools that act on the outside world; none: ``targets.yaml`` in the data directory, else one blocklist."""
+    grant_public_key: Path | None = None
+    """PEM file of the worker's public key, by which the executor checks grants; none: ``keys/grant.pub`` in the data
+    directory."""
     targets_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     """Names, separated by commas, of third-party kinds of tools (entry-point group ``watchfloor.targets``) that may be
     loaded."""

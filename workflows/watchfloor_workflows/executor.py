@@ -66,7 +66,7 @@ async def run_executor(
 
 def make_executor(settings: Settings, store: Store, tools: Tools, *, dead_after_s: float = DEAD_AFTER_S) -> Executor:
     """The executor of these settings. Raises `ConfigurationError` where the worker's public key cannot be read."""
-    issuer = public_key(settings.data_dir / "keys" / f"{GRANT_KEY}.pub")
+    issuer = public_key(settings.grant_public_key or settings.data_dir / "keys" / f"{GRANT_KEY}.pub")
     policy = PolicyFile(settings, store)
     return Executor(
         store,
