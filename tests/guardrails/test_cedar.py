@@ -29,6 +29,7 @@ QUIET = CedarRequest(
     action_class="deny ip",
     target_kind="ip",
     target_value="203.0.113.7",
+    groups=(),
     tenant="acme",
     function="incident_response",
     tool="nft",

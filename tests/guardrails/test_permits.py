@@ -74,6 +74,9 @@ def test_only_the_two_issuers_hold_the_authority_to_make_permits() -> None:
     assert holders == {
         "guardrails/watchfloor_guardrails/permit.py",
         "guardrails/watchfloor_guardrails/ruling.py",
+        # These two have an authority of their own, over effects.
+        "guardrails/watchfloor_guardrails/effect.py",
+        "guardrails/watchfloor_guardrails/grant.py",
     }
 
 
