@@ -19,6 +19,7 @@ from watchfloor_core.store.interning import entity_id
 from watchfloor_core.store.schema import asset
 from watchfloor_core.store.schema_authority import budget_charge, lease
 from watchfloor_guardrails.budget import Charge, Spent, free_at_us, is_over, window_start_us
+from watchfloor_workflows.authority.containments import under_way
 
 _LOCK_HEAD: Final = text(
     "SELECT 1 FROM budget_head WHERE tenant = :tenant AND budget = :budget AND subject = :subject FOR UPDATE"
@@ -80,14 +81,15 @@ def refund(connection: Connection, tenant: str, reference: str) -> int:
 
 
 def contained_assets(connection: Connection, tenant: str) -> int:
-    """How many entities of the tenant's inventory are under containment now, each counted once."""
+    """How many entities of the tenant's inventory are under containment or just coming under it, each counted once."""
+    begun = {(one.target_kind, one.target_value) for one in under_way(connection, tenant)}
     rows = connection.execute(
         select(lease.c.target_kind, lease.c.target_value)
         .where(lease.c.tenant == tenant, lease.c.state != "ended")
         .distinct()
     )
     # What stands outside of the inventory (an attacker's address) is held back, but none of ours.
-    ids = [entity_id(kind, value) for kind, value in rows]
+    ids = [entity_id(kind, value) for kind, value in begun.union((kind, value) for kind, value in rows)]
     held = 0
     for start in range(0, len(ids), _ASSETS_AT_ONCE):
         some = ids[start : start + _ASSETS_AT_ONCE]

@@ -464,11 +464,14 @@ def _finish(
 def _envelope(connection: Connection, order: ExecuteActionInput) -> str:
     found: str | None = connection.execute(
         select(action_grant.c.envelope).where(
-            action_grant.c.tenant == order.ref.tenant, action_grant.c.id == order.grant_id
+            action_grant.c.tenant == order.ref.tenant,
+            action_grant.c.id == order.grant_id,
+            # How one proposal's execution ended must not be taken for another's.
+            action_grant.c.proposal_id == order.ref.proposal_id,
         )
     ).scalar_one_or_none()
     if found is None:
-        raise NotFoundError(f"no grant {order.grant_id!r} in this tenant")
+        raise NotFoundError(f"proposal {order.ref.proposal_id!r} has no grant {order.grant_id!r} in this tenant")
     return found
 
 

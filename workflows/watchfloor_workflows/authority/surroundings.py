@@ -20,6 +20,7 @@ from watchfloor_guardrails.sequence import Fact
 from watchfloor_guardrails.switches import covering_scopes
 from watchfloor_workflows.authority.breakers import recent_outcomes
 from watchfloor_workflows.authority.budgets import contained_assets, inventory_size
+from watchfloor_workflows.authority.containments import Containment, lock_containments, under_way
 from watchfloor_workflows.authority.freezes import is_frozen
 from watchfloor_workflows.authority.incident_view import evidence_editors, facts_of, groups_on
 from watchfloor_workflows.authority.kill_switch import read_switches
@@ -60,6 +61,8 @@ def surroundings(
     draft = stored.draft
     scopes = scopes_of(proposal.tenant, proposal.action_class, proposal.tool, proposal.proposer.name)
     switches = read_switches(connection, scopes, lock=lock)
+    if lock and proposal.known_class is not None and proposal.known_class.is_containment:
+        lock_containments(connection, proposal.tenant)
     return ActionContext(
         policy=policy.in_force(proposal.tenant, proposal.action_class),
         caps=_caps(connection, proposal, policy, now_us),
@@ -134,13 +137,17 @@ def _spending(connection: Connection, proposal: ActionProposal, now_us: int) -> 
 
 
 def _is_held(connection: Connection, proposal: ActionProposal) -> bool:
+    value = str(proposal.target.value)
+    this = Containment(proposal.action_class, proposal.tool, proposal.target_kind, value)
+    if this in under_way(connection, proposal.tenant):
+        return True
     found = connection.execute(
         select(lease.c.proposal_id)
         .where(
             lease.c.tenant == proposal.tenant,
             lease.c.action_class == proposal.action_class,
             lease.c.tool == proposal.tool,
-            lease.c.target_value == str(proposal.target.value),
+            lease.c.target_value == value,
             lease.c.state != "ended",
         )
         .limit(1)
