@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from watchfloor_core.store.schema_authority import execution
 from watchfloor_guardrails.breaker import Outcome
 
 RECENT: Final = 20
 """Outcomes that are looked at."""
+_ACTS: Final = execution.c
+_LATEST: Final = (
+    select(_ACTS.outcome)
+    .where(
+        _ACTS.tenant == bindparam("tenant"),
+        _ACTS.action_class == bindparam("action_class"),
+        _ACTS.tool == bindparam("tool"),
+        _ACTS.phase == "done",
+    )
+    .order_by(_ACTS.consumed_us.desc(), _ACTS.grant_id)
+    .limit(bindparam("most"))
+)
 
 
 def recent_outcomes(
     connection: Connection, tenant: str, action_class: str, tool: str, limit: int = RECENT
 ) -> tuple[Outcome, ...]:
     """The outcomes of the latest executions that have ended, the latest begun first; for `breaker_state`."""
-    acts = execution.c
-    names = connection.scalars(
-        select(acts.outcome)
-        .where(acts.tenant == tenant, acts.action_class == action_class, acts.tool == tool, acts.phase == "done")
-        .order_by(acts.consumed_us.desc(), acts.grant_id)
-        .limit(limit)
-    )
+    asked = {"tenant": tenant, "action_class": action_class, "tool": tool, "most": limit}
+    names = connection.scalars(_LATEST, asked)
     return tuple(_outcome(name) for name in names)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, bindparam, select, text, update
 
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConflictError, RefusedError
@@ -22,6 +22,12 @@ _FREEZE: Final = text(
     'INSERT INTO "freeze" (tenant, action_class, proposal_id, reason, since_us) '
     "VALUES (:tenant, :action_class, :proposal_id, :reason, :now) ON CONFLICT DO NOTHING"
 )
+_LIST: Final = (
+    select(freeze.c.action_class, freeze.c.proposal_id, freeze.c.reason, freeze.c.since_us)
+    .where(freeze.c.tenant == bindparam("tenant"), freeze.c.lifted_us.is_(None))
+    .order_by(freeze.c.since_us, freeze.c.action_class, freeze.c.proposal_id)
+)
+_LIST_CLASS: Final = _LIST.where(freeze.c.action_class == bindparam("action_class"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,11 @@ def freeze_class(connection: Connection, tenant: str, action_class: str, proposa
 
 def list_freezes(connection: Connection, tenant: str, action_class: str | None = None) -> tuple[Freeze, ...]:
     """What is frozen, the oldest first."""
-    found = (
-        select(freeze.c.action_class, freeze.c.proposal_id, freeze.c.reason, freeze.c.since_us)
-        .where(freeze.c.tenant == tenant, freeze.c.lifted_us.is_(None))
-        .order_by(freeze.c.since_us, freeze.c.action_class, freeze.c.proposal_id)
-    )
-    if action_class is not None:
-        found = found.where(freeze.c.action_class == action_class)
-    return tuple(Freeze(*row) for row in connection.execute(found))
+    if action_class is None:
+        rows = connection.execute(_LIST, {"tenant": tenant})
+    else:
+        rows = connection.execute(_LIST_CLASS, {"tenant": tenant, "action_class": action_class})
+    return tuple(Freeze(*row) for row in rows)
 
 
 def is_frozen(connection: Connection, tenant: str, action_class: str) -> str | None:

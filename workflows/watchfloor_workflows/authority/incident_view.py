@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, bindparam, exists, select
 
 from watchfloor_core.alert import Severity
 from watchfloor_core.errors import NotFoundError
@@ -19,6 +20,30 @@ from watchfloor_workflows.standing import StoredIncident, read_incident
 
 EXTERNAL = 4
 """`watchfloor_core.alert.Integrity.EXTERNAL` as the store keeps it."""
+_GROUPS: Final = select(asset_table.c.groups).where(
+    asset_table.c.tenant == bindparam("tenant"),
+    asset_table.c.kind == bindparam("kind"),
+    asset_table.c.value == bindparam("value"),
+)
+_EDITS: Final = select(ledger_entry.c.body).where(
+    ledger_entry.c.tenant == bindparam("tenant"),
+    ledger_entry.c.chain == bindparam("incident_id"),
+    ledger_entry.c.kind.in_(("merge", "split")),
+)
+_TARGET: Final = (
+    select(entity.c.id)
+    .join(
+        incident_entity,
+        (incident_entity.c.tenant == entity.c.tenant) & (incident_entity.c.entity_id == entity.c.id),
+    )
+    .where(
+        entity.c.tenant == bindparam("tenant"),
+        entity.c.kind == bindparam("kind"),
+        entity.c.value == bindparam("value"),
+        incident_entity.c.incident_id == bindparam("incident_id"),
+    )
+    .limit(1)
+)
 
 
 def facts_of(connection: Connection, tenant: str, incident_id: str, kind: str, value: str) -> IncidentFacts | None:
@@ -67,23 +92,13 @@ def blast_on(connection: Connection, tenant: str, kind: str, value: str) -> Blas
 
 def groups_on(connection: Connection, tenant: str, kind: str, value: str) -> tuple[str, ...]:
     """The inventory's groups of a target, sorted."""
-    rows = connection.execute(
-        select(asset_table.c.groups).where(
-            asset_table.c.tenant == tenant, asset_table.c.kind == kind, asset_table.c.value == value
-        )
-    ).scalars()
+    rows = connection.scalars(_GROUPS, {"tenant": tenant, "kind": kind, "value": value})
     return tuple(sorted({group for groups in rows for group in groups}))
 
 
 def evidence_editors(connection: Connection, tenant: str, incident_id: str) -> tuple[str, ...]:
     """People who merged or split the incident, sorted: they chose what it consists of."""
-    bodies = connection.execute(
-        select(ledger_entry.c.body).where(
-            ledger_entry.c.tenant == tenant,
-            ledger_entry.c.chain == incident_id,
-            ledger_entry.c.kind.in_(("merge", "split")),
-        )
-    ).scalars()
+    bodies = connection.scalars(_EDITS, {"tenant": tenant, "incident_id": incident_id})
     named = (json.loads(body)["body"].get("principal") for body in bodies)
     return tuple(sorted({name for name in named if isinstance(name, str)}))
 
@@ -105,18 +120,5 @@ def holds_untrusted_input(connection: Connection, tenant: str, incident_id: str)
 
 
 def _has_target(connection: Connection, held: StoredIncident, kind: str, value: str) -> bool:
-    found = connection.execute(
-        select(entity.c.id)
-        .join(
-            incident_entity,
-            (incident_entity.c.tenant == entity.c.tenant) & (incident_entity.c.entity_id == entity.c.id),
-        )
-        .where(
-            entity.c.tenant == held.tenant,
-            entity.c.kind == kind,
-            entity.c.value == value,
-            incident_entity.c.incident_id == held.id,
-        )
-        .limit(1)
-    )
-    return found.first() is not None
+    asked = {"tenant": held.tenant, "kind": kind, "value": value, "incident_id": held.id}
+    return connection.execute(_TARGET, asked).first() is not None

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, bindparam, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from watchfloor_core.clock import now_us
@@ -38,6 +38,9 @@ _THROW: Final = text(
     "ON CONFLICT (scope) DO UPDATE SET epoch = kill_switch.epoch + 1, is_engaged = true, "
     "changed_by = excluded.changed_by, reason = excluded.reason, changed_us = excluded.changed_us "
     "RETURNING epoch"
+)
+_READ: Final = select(kill_switch.c.scope, kill_switch.c.epoch, kill_switch.c.is_engaged).where(
+    kill_switch.c.scope.in_(bindparam("scopes", expanding=True))
 )
 # An epoch is compared and moved by one statement, so of two people who let go at once only one does.
 _LET_GO: Final = text(
@@ -100,10 +103,7 @@ def read_switches(connection: Connection, scopes: Collection[str], *, lock: bool
             if isolation != "read committed":
                 # Its snapshot could be older than the lock, and then neither side would see the other.
                 raise ValueError(f"the transaction is {isolation}; lock switches in one of Store.write()")
-        columns = kill_switch.c
-        rows = connection.execute(
-            select(columns.scope, columns.epoch, columns.is_engaged).where(columns.scope.in_(asked))
-        ).all()
+        rows = connection.execute(_READ, {"scopes": asked}).all()
     except SQLAlchemyError as error:
         raise UnavailableError("the kill switches cannot be read; nothing acts until they can") from error
     found = {row.scope: row for row in rows}

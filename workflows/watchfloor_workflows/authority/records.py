@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import now_us
@@ -21,6 +21,14 @@ from watchfloor_guardrails.proposal import ActionProposal, ProposalStatus, parse
 
 _COLUMNS: Final = action_proposal.c
 MAX_LISTED: Final = 500
+# Built once: building a statement takes several times as long as running it.
+_READ: Final = select(action_proposal).where(
+    _COLUMNS.tenant == bindparam("of_tenant"), _COLUMNS.id == bindparam("of_id")
+)
+_LOCK: Final = _READ.with_for_update()
+_WRITE: Final = update(action_proposal).where(
+    _COLUMNS.tenant == bindparam("of_tenant"), _COLUMNS.id == bindparam("of_id")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +66,7 @@ class StoredProposal:
 
 def read_proposal(connection: Connection, tenant: str, proposal_id: str, *, lock: bool = False) -> StoredProposal:
     """The proposal; with ``lock`` no one else changes it until the transaction ends. Raises `NotFoundError`."""
-    statement = select(action_proposal).where(_COLUMNS.tenant == tenant, _COLUMNS.id == proposal_id)
-    row = connection.execute(statement.with_for_update() if lock else statement).one_or_none()
+    row = connection.execute(_LOCK if lock else _READ, {"of_tenant": tenant, "of_id": proposal_id}).one_or_none()
     if row is None:
         raise NotFoundError(f"no proposal {proposal_id!r} in this tenant; `watchfloor action list` shows them")
     return _stored(row)
@@ -91,11 +98,8 @@ def write_proposal(
 ) -> None:
     """Change columns of a locked row; ``decision`` is the entry that tells of it, recorded by the caller."""
     latest = {} if decision is None else {"decision_id": decision.id}
-    connection.execute(
-        update(action_proposal)
-        .where(_COLUMNS.tenant == tenant, _COLUMNS.id == proposal_id)
-        .values(**values, **latest, updated_us=now_us())
-    )
+    written = {**values, **latest, "updated_us": now_us()}
+    connection.execute(_WRITE, {"of_tenant": tenant, "of_id": proposal_id, **written})
 
 
 def entry_about(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
 from watchfloor_core.identity import digest16
 from watchfloor_core.store.schema_authority import run_fact
@@ -16,6 +16,9 @@ _NOTE: Final = text(
     "VALUES (:tenant, :incident_id, :fact, :reference, :now) ON CONFLICT DO NOTHING"
 )
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(:key)")
+_NOTED: Final = select(run_fact.c.fact).where(
+    run_fact.c.tenant == bindparam("tenant"), run_fact.c.incident_id == bindparam("incident_id")
+)
 _FACTS: Final = frozenset(fact.value for fact in Fact)
 
 
@@ -42,6 +45,6 @@ def note_facts(
 
 def facts_of(connection: Connection, tenant: str, incident_id: str) -> frozenset[Fact]:
     """What the incident's run has touched so far."""
-    noted = select(run_fact.c.fact).where(run_fact.c.tenant == tenant, run_fact.c.incident_id == incident_id)
+    noted = connection.scalars(_NOTED, {"tenant": tenant, "incident_id": incident_id})
     # A fact of another version takes part in no rule of this one.
-    return frozenset(Fact(name) for name in connection.scalars(noted) if name in _FACTS)
+    return frozenset(Fact(name) for name in noted if name in _FACTS)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, text
+from sqlalchemy import Connection, Row, bindparam, insert, select, text
 
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import MICROSECONDS, now_us
@@ -45,6 +45,15 @@ _SHOWN = text(
     "INSERT INTO approval_shown (tenant, proposal_id, principal, first_us) "
     "VALUES (:tenant, :proposal_id, :principal, :now) ON CONFLICT DO NOTHING"
 )
+_VOTES = (
+    select(approval_vote)
+    .where(
+        approval_vote.c.tenant == bindparam("tenant"),
+        approval_vote.c.proposal_id == bindparam("proposal_id"),
+    )
+    .order_by(approval_vote.c.decided_us, approval_vote.c.principal)
+)
+_KEY = select(approver_key).where(approver_key.c.id == bindparam("key_id"))
 
 
 def record_vote(
@@ -117,11 +126,7 @@ def approval_record(connection: Connection, stored: StoredProposal) -> ApprovalR
 
 
 def read_votes(connection: Connection, stored: StoredProposal) -> tuple[VoteRecord, ...]:
-    rows = connection.execute(
-        select(approval_vote)
-        .where(approval_vote.c.tenant == stored.tenant, approval_vote.c.proposal_id == stored.id)
-        .order_by(approval_vote.c.decided_us, approval_vote.c.principal)
-    ).all()
+    rows = connection.execute(_VOTES, {"tenant": stored.tenant, "proposal_id": stored.id}).all()
     return tuple(
         VoteRecord(
             Vote(row.principal, VoteDecision(row.decision), tuple(row.roles), row.decided_us),
@@ -135,7 +140,7 @@ def read_votes(connection: Connection, stored: StoredProposal) -> tuple[VoteReco
 
 def read_key(connection: Connection, key_id: str) -> ApproverKey | None:
     """The public half of a key, revoked ones too."""
-    row = connection.execute(select(approver_key).where(approver_key.c.id == key_id)).one_or_none()
+    row = connection.execute(_KEY, {"key_id": key_id}).one_or_none()
     return None if row is None else _key(row)
 
 
