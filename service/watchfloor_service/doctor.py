@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 class Health(StrEnum):
     OK = "ok"
+    INFO = "info"
+    """Nothing is wrong, and somebody may want to know."""
     WARN = "warn"
     FAIL = "fail"
 
@@ -32,7 +34,7 @@ class Finding:
 
 Check = Callable[["Settings"], Finding]
 
-COLOURS: Final = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
+COLOURS: Final = {Health.OK: "green", Health.INFO: "cyan", Health.WARN: "yellow", Health.FAIL: "red"}
 
 
 def examine_and_print() -> int:
@@ -66,6 +68,11 @@ def examine() -> Iterator[tuple[str, Finding]]:
         yield name, _guarded(check, settings)
 
 
+def failed(error: WatchfloorError, remedy: str) -> Finding:
+    """What a check says of an error whose own words do not say what to do."""
+    return Finding(Health.FAIL, _one_line(error), remedy)
+
+
 def _guarded(check: Check, settings: Settings) -> Finding:
     try:
         return check(settings)
@@ -83,7 +90,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _checks() -> Sequence[tuple[str, Check]]:
-    from watchfloor_service.checks import configuration, installation, services
+    from watchfloor_service.checks import configuration, installation, key_files, restraints, services
 
     return (
         ("python", installation.python),
@@ -93,8 +100,17 @@ def _checks() -> Sequence[tuple[str, Check]]:
         ("data directory", installation.data_directory),
         ("database", services.database),
         ("running stack", services.running_stack),
+        ("executor", services.executor),
         ("ports", services.ports),
         ("temporal", services.temporal),
         ("autonomy", configuration.autonomy),
+        ("policy", configuration.policy),
         ("connectors", configuration.connectors),
+        ("tools", configuration.tools),
+        ("channels", configuration.channels),
+        ("signing keys", key_files.signing_keys),
+        ("payload keys", key_files.payload_ring),
+        ("kill switches", restraints.kill_switches),
+        ("freezes", restraints.freezes),
+        ("approvals", restraints.approvals),
     )

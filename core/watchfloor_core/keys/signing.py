@@ -45,6 +45,15 @@ def signing_key(folder: Path, name: str) -> Signer:
     return Signer(key)
 
 
+def public_half(folder: Path, name: str) -> Ed25519PublicKey | None:
+    """The public half of the private key ``name`` in ``folder``; None where there is none yet. Makes nothing.
+
+    Raises `ConfigurationError` as `signing_key` does.
+    """
+    path = folder / f"{name}.key"
+    return _parsed_private(_private_bytes(path), path).public_key() if os.path.lexists(path) else None
+
+
 def public_key(path: Path) -> Ed25519PublicKey:
     """The key in a ``.pub`` file. Raises `ConfigurationError`."""
     try:

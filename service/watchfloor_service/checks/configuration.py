@@ -1,12 +1,29 @@
-"""The operator's files: the autonomy matrix, mappings and third-party connectors."""
+"""The operator's files: autonomy matrix and policy, mappings, third-party connectors, tools and channels."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
+from watchfloor_connectors.channels.config import FILE as CHANNEL_FILE
+from watchfloor_connectors.channels.config import load_channels
 from watchfloor_connectors.registry import Registry
+from watchfloor_connectors.secrets.resolve import secret_text
+from watchfloor_connectors.targets.registry import FILE_NAME as TARGETS_FILE
+from watchfloor_connectors.targets.registry import ActionTargets
+from watchfloor_core.errors import WatchfloorError
 from watchfloor_core.settings import Settings
+from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_guardrails.autonomy import load_matrix
-from watchfloor_service.doctor import Finding, Health
-from watchfloor_workflows.policy import policy_path
+from watchfloor_service.checks.looking import existing_store
+from watchfloor_service.doctor import Finding, Health, failed
+from watchfloor_service.supervision.running import find_running
+from watchfloor_workflows.policy import PolicyFile, policy_path
+
+_POLICY_REMEDY: Final = (
+    "until then everything asks a person; `watchfloor policy check DIR` names what is wrong, and `watchfloor policy "
+    "activate DIR` puts one in force"
+)
 
 
 def autonomy(settings: Settings) -> Finding:
@@ -25,3 +42,48 @@ def autonomy(settings: Settings) -> Finding:
 def connectors(settings: Settings) -> Finding:
     names = Registry.load(settings).names()
     return Finding(Health.OK, f"{len(names)}: {', '.join(sorted(names))}")
+
+
+def policy(settings: Settings) -> Finding:
+    """Whether the policy in force may be used, and who signed it. That of the running stack, where one runs."""
+    running = find_running(settings.data_dir)
+    if running is not None and running.autonomy_file is not None:
+        settings = settings.model_copy(update={"autonomy_file": Path(running.autonomy_file)})
+    with existing_store(settings) as store:
+        found = PolicyFile(settings, store).current()
+    if found.problem is not None:
+        return Finding(Health.FAIL, escape_untrusted(" | ".join(found.problem.split("\n"))), _POLICY_REMEDY)
+    digest = (found.digest or "")[:12]
+    if not found.is_signed:
+        return Finding(
+            Health.INFO,
+            f"not signed, digest {digest}: actions are held to L2, and the limits are those that ship",
+            "`watchfloor policy init DIR` begins one to sign",
+        )
+    shown = f"version {found.version}, signed by {escape_untrusted(found.author or '')}, digest {digest}"
+    return Finding(Health.OK, shown)
+
+
+def tools(settings: Settings) -> Finding:
+    """Those of the executor, by a look at their file; none of them is tried."""
+    file = settings.targets_file or settings.data_dir / TARGETS_FILE
+    try:
+        entries = ActionTargets.load(settings).entries
+    except WatchfloorError as error:
+        return failed(error, f"mend {file}; the executor does not start with it")
+    named = ", ".join(f"{one.tool} ({', '.join(sorted(one.action_classes))})" for one in entries)
+    if not file.exists():
+        return Finding(Health.OK, f"no {file}: {named}")
+    return Finding(Health.OK, f"{file}: {named or 'none, so nothing can be carried out'}")
+
+
+def channels(settings: Settings) -> Finding:
+    """The file parses, and every secret that it names can be had. Nothing is sent."""
+    file = settings.data_dir / CHANNEL_FILE
+    if not file.exists():
+        return Finding(Health.OK, f"no {file}: people are told by nobody, and look with `watchfloor approvals list`")
+    try:
+        found = load_channels(file, secret_text(settings)).channels
+    except WatchfloorError as error:
+        return failed(error, f"mend {file}; secrets that it names by env: must be set where `watchfloor up` starts")
+    return Finding(Health.OK, f"{len(found)}: {', '.join(sorted(one.name for one in found))}")

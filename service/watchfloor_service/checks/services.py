@@ -11,7 +11,9 @@ from watchfloor_core.store.migrations import HEAD
 from watchfloor_service.doctor import Finding, Health
 from watchfloor_service.supervision.claim import is_claimed
 from watchfloor_service.supervision.listening import LOOPBACK, why_not_free
+from watchfloor_service.supervision.part import PartName
 from watchfloor_service.supervision.running import find_running
+from watchfloor_service.supervision.stack import LOG_FOLDER
 
 
 def database(settings: Settings) -> Finding:
@@ -43,6 +45,24 @@ def running_stack(settings: Settings) -> Finding:
         return Finding(Health.OK, "none in this data directory")
     shown = ", ".join(f"{name} {pid}" for name, pid in running.processes.items())
     return Finding(Health.OK, f"`watchfloor {running.command}` (pid {running.pid}): {shown}")
+
+
+def executor(settings: Settings) -> Finding:
+    """Without it, what was approved waits."""
+    running = find_running(settings.data_dir)
+    if running is None:
+        return Finding(Health.OK, "starts with `watchfloor up`")
+    pid = running.processes.get(PartName.EXECUTOR)
+    if pid is not None:
+        return Finding(Health.OK, f"pid {pid}")
+    if not running.is_lasting:
+        return Finding(Health.INFO, f"`watchfloor {running.command}` runs without it; nothing is carried out")
+    return Finding(
+        Health.WARN,
+        "the running stack has none just now; approved actions wait",
+        f"look into {settings.data_dir / LOG_FOLDER / 'executor.log'}; then stop `watchfloor {running.command}` and "
+        "start it again",
+    )
 
 
 def ports(settings: Settings) -> Finding:
