@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
 from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import RefusedError
@@ -37,6 +37,13 @@ _SPENT_AND_CHARGED: Final = text(
     f"SELECT ({_USED}), EXISTS (SELECT 1 FROM budget_charge "  # noqa: S608 -- a constant
     "WHERE tenant = :tenant AND budget = :budget AND subject = :subject AND reference = :reference)"
 )
+_LEASES: Final = (
+    select(lease.c.target_kind, lease.c.target_value)
+    .where(lease.c.tenant == bindparam("tenant"), lease.c.state != "ended")
+    .distinct()
+)
+_SIZE: Final = select(func.count()).select_from(asset).where(asset.c.tenant == bindparam("tenant"))
+_OURS: Final = _SIZE.where(asset.c.entity_id.in_(bindparam("ids", expanding=True)))
 _ASSETS_AT_ONCE: Final = 500
 """Ids in one query; SQLite bounds the number of parameters."""
 
@@ -83,24 +90,19 @@ def refund(connection: Connection, tenant: str, reference: str) -> int:
 def contained_assets(connection: Connection, tenant: str) -> int:
     """How many entities of the tenant's inventory are under containment or just coming under it, each counted once."""
     begun = {(one.target_kind, one.target_value) for one in under_way(connection, tenant)}
-    rows = connection.execute(
-        select(lease.c.target_kind, lease.c.target_value)
-        .where(lease.c.tenant == tenant, lease.c.state != "ended")
-        .distinct()
-    )
+    rows = connection.execute(_LEASES, {"tenant": tenant})
     # What stands outside of the inventory (an attacker's address) is held back, but none of ours.
     ids = [entity_id(kind, value) for kind, value in begun.union((kind, value) for kind, value in rows)]
     held = 0
     for start in range(0, len(ids), _ASSETS_AT_ONCE):
         some = ids[start : start + _ASSETS_AT_ONCE]
-        ours = select(func.count()).where(asset.c.tenant == tenant, asset.c.entity_id.in_(some))
-        held += connection.execute(ours).scalar_one()
+        held += connection.execute(_OURS, {"tenant": tenant, "ids": some}).scalar_one()
     return held
 
 
 def inventory_size(connection: Connection, tenant: str) -> int:
     """How many entities the tenant's inventory holds."""
-    return connection.execute(select(func.count()).select_from(asset).where(asset.c.tenant == tenant)).scalar_one()
+    return connection.execute(_SIZE, {"tenant": tenant}).scalar_one()
 
 
 def _lock_heads(connection: Connection, tenant: str, heads: Iterable[tuple[str, str]]) -> None:

@@ -9,13 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
 from watchfloor_core.identity import digest16
 from watchfloor_core.store.schema_authority import action_proposal, execution
 from watchfloor_guardrails.catalogue import CATALOGUE
 
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(:key)")
+_ACTING: Final = (
+    select(execution.c.action_class, execution.c.tool, action_proposal.c.draft)
+    .join(
+        action_proposal,
+        (action_proposal.c.tenant == execution.c.tenant) & (action_proposal.c.id == execution.c.proposal_id),
+    )
+    .where(execution.c.phase == "acting", execution.c.tenant == bindparam("tenant"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +45,7 @@ def lock_containments(connection: Connection, tenant: str) -> None:
 
 def under_way(connection: Connection, tenant: str) -> tuple[Containment, ...]:
     """Those that have begun and not ended. Read them before the leases: what ends in between is found among those."""
-    rows = connection.execute(
-        select(execution.c.action_class, execution.c.tool, action_proposal.c.draft)
-        .join(
-            action_proposal,
-            (action_proposal.c.tenant == execution.c.tenant) & (action_proposal.c.id == execution.c.proposal_id),
-        )
-        .where(execution.c.phase == "acting", execution.c.tenant == tenant)
-    )
+    rows = connection.execute(_ACTING, {"tenant": tenant})
     return tuple(
         Containment(row.action_class, row.tool, row.draft["target_kind"], str(row.draft["target"]["value"]))
         for row in rows

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.dsse import Signer
@@ -24,6 +25,17 @@ from watchfloor_workflows.authority.sealing import ruling_entry, terms_of
 from watchfloor_workflows.authority.surroundings import Observed, surroundings
 from watchfloor_workflows.authority.voting import approval_record
 from watchfloor_workflows.policy import Policy
+
+_LIVE: Final = (
+    select(action_grant.c.id)
+    .where(
+        action_grant.c.tenant == bindparam("tenant"),
+        action_grant.c.proposal_id == bindparam("proposal_id"),
+        action_grant.c.expires_us > bindparam("now_us"),
+    )
+    .order_by(action_grant.c.issued_us.desc())
+    .limit(1)
+)
 
 
 def issue_grant(
@@ -81,16 +93,8 @@ def find_authority(
 
 
 def _live_grant(connection: Connection, stored: StoredProposal) -> str | None:
-    found: str | None = connection.execute(
-        select(action_grant.c.id)
-        .where(
-            action_grant.c.tenant == stored.tenant,
-            action_grant.c.proposal_id == stored.id,
-            action_grant.c.expires_us > now_us(),
-        )
-        .order_by(action_grant.c.issued_us.desc())
-        .limit(1)
-    ).scalar_one_or_none()
+    asked = {"tenant": stored.tenant, "proposal_id": stored.id, "now_us": now_us()}
+    found: str | None = connection.execute(_LIVE, asked).scalar_one_or_none()
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from watchfloor_core.clock import MICROSECONDS
 from watchfloor_core.incident import AutonomyLevel, Function
@@ -32,6 +32,34 @@ from watchfloor_workflows.policy import Policy
 HOUR_US: Final = 3_600 * MICROSECONDS
 _RECENT: Final = 20
 """Outcomes that a breaker looks at."""
+_CERTIFIED: Final = select(func.max(certificate.c.level)).where(
+    certificate.c.tenant == bindparam("tenant"),
+    certificate.c.function == Function.INCIDENT_RESPONSE.value,
+    certificate.c.action_class == bindparam("action_class"),
+    certificate.c.version_digest == bindparam("tool_pin"),
+    certificate.c.expires_us > bindparam("now_us"),
+    certificate.c.revoked_us.is_(None),
+)
+_SPENT: Final = (
+    select(execution.c.authority, func.count())
+    .where(
+        execution.c.tenant == bindparam("tenant"),
+        execution.c.action_class == bindparam("action_class"),
+        execution.c.consumed_us > bindparam("since_us"),
+    )
+    .group_by(execution.c.authority)
+)
+_HELD: Final = (
+    select(lease.c.proposal_id)
+    .where(
+        lease.c.tenant == bindparam("tenant"),
+        lease.c.action_class == bindparam("action_class"),
+        lease.c.tool == bindparam("tool"),
+        lease.c.target_value == bindparam("value"),
+        lease.c.state != "ended",
+    )
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +132,19 @@ def _caps(connection: Connection, proposal: ActionProposal, policy: Policy, now_
 
 def _certified_level(connection: Connection, proposal: ActionProposal, now_us: int) -> AutonomyLevel:
     """What is certified for exactly this class, proposer and tool; a change of either starts anew at L2."""
-    level = connection.execute(
-        select(func.max(certificate.c.level)).where(
-            certificate.c.tenant == proposal.tenant,
-            certificate.c.function == Function.INCIDENT_RESPONSE.value,
-            certificate.c.action_class == proposal.action_class,
-            certificate.c.version_digest == proposal.tool_pin,
-            certificate.c.expires_us > now_us,
-            certificate.c.revoked_us.is_(None),
-        )
-    ).scalar_one_or_none()
+    asked = {
+        "tenant": proposal.tenant,
+        "action_class": proposal.action_class,
+        "tool_pin": proposal.tool_pin,
+        "now_us": now_us,
+    }
+    level = connection.execute(_CERTIFIED, asked).scalar_one_or_none()
     return AutonomyLevel.L2 if level is None else AutonomyLevel(max(AutonomyLevel.L2, min(AutonomyLevel.L4, level)))
 
 
 def _spending(connection: Connection, proposal: ActionProposal, now_us: int) -> Spending:
-    rows = connection.execute(
-        select(execution.c.authority, func.count())
-        .where(
-            execution.c.tenant == proposal.tenant,
-            execution.c.action_class == proposal.action_class,
-            execution.c.consumed_us > now_us - HOUR_US,
-        )
-        .group_by(execution.c.authority)
-    )
+    asked = {"tenant": proposal.tenant, "action_class": proposal.action_class, "since_us": now_us - HOUR_US}
+    rows = connection.execute(_SPENT, asked)
     counts: dict[str, int] = {row[0]: row[1] for row in rows}
     return Spending(
         actions=sum(counts.values()),
@@ -141,18 +159,13 @@ def _is_held(connection: Connection, proposal: ActionProposal) -> bool:
     this = Containment(proposal.action_class, proposal.tool, proposal.target_kind, value)
     if this in under_way(connection, proposal.tenant):
         return True
-    found = connection.execute(
-        select(lease.c.proposal_id)
-        .where(
-            lease.c.tenant == proposal.tenant,
-            lease.c.action_class == proposal.action_class,
-            lease.c.tool == proposal.tool,
-            lease.c.target_value == value,
-            lease.c.state != "ended",
-        )
-        .limit(1)
-    )
-    return found.first() is not None
+    asked = {
+        "tenant": proposal.tenant,
+        "action_class": proposal.action_class,
+        "tool": proposal.tool,
+        "value": value,
+    }
+    return connection.execute(_HELD, asked).first() is not None
 
 
 def _facts_touched(connection: Connection, stored: StoredProposal, now_us: int, *, notes: bool) -> frozenset[Fact]:
