@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from enum import StrEnum
+from types import ModuleType
 
-from watchfloor_workflows import messages, search_attributes, wire
+import pytest
+
+from watchfloor_core.notice import NoticeKind
+from watchfloor_guardrails.approval import ApprovalOutcome, VoteDecision
+from watchfloor_guardrails.decision import PrincipalKind
+from watchfloor_guardrails.proposal import ProposalStatus
+from watchfloor_workflows import action_messages, messages, search_attributes, wire
 
 NAMES = {
     "INCIDENT_WORKFLOW": "watchfloor.incident",
@@ -19,6 +27,20 @@ NAMES = {
     "REOPEN_INCIDENT": "reopen_incident",
     "NEEDS_OWN_ACTIVITY": "NeedsOwnActivity",
     "FINAL_ERRORS": ("NotFoundError", "RefusedError", "LedgerError"),
+    "FINAL_FOR_ACTIONS": ("NotFoundError", "RefusedError", "LedgerError", "RecordError", "ConfigurationError"),
+    "ACTION_WORKFLOW": "watchfloor.action",
+    "APPROVAL_WORKFLOW": "watchfloor.approval",
+    "VOTE": "vote",
+    "VOID": "void",
+    "APPROVAL_STATE": "approval_state",
+    "OBSERVE_TARGET": "observe_target",
+    "EXECUTE_ACTION": "execute_action",
+    "SEAL_PROPOSAL": "seal_proposal",
+    "RECORD_VOTE": "record_vote",
+    "END_PROPOSAL": "end_proposal",
+    "ISSUE_GRANT": "issue_grant",
+    "END_LEASE": "end_lease",
+    "ANNOUNCE": "announce",
 }
 
 FIELDS = {
@@ -48,25 +70,97 @@ FIELDS = {
     "WorkflowState": ["status", "verdict", "level", "revision", "waiting_for", "passes", "since_us"],
 }
 
+ACTION_FIELDS = {
+    "AnnounceInput": ["ref", "kind", "step"],
+    "ApprovalState": ["outcome", "voters", "deadline_us", "reminders", "escalations"],
+    "ApprovalTerms": [
+        "digest",
+        "requirement_json",
+        "is_veto",
+        "deadline_us",
+        "remind_after_s",
+        "escalate_after_s",
+        "wait_s",
+    ],
+    "EndLeaseResult": ["undo_proposal_id"],
+    "EndProposalInput": ["ref", "outcome", "reason"],
+    "ExecuteActionInput": ["ref", "grant_id"],
+    "ExecuteActionResult": ["status", "reason", "lease_ends_us"],
+    "IssueGrantResult": ["grant_id", "reason"],
+    "ObserveTargetResult": ["tool", "tool_pin", "state_digest", "problem"],
+    "ProposalRef": ["tenant", "proposal_id"],
+    "RecordVoteInput": ["ref", "vote"],
+    "RunActionInput": ["tenant", "proposal_id", "executor_queue", "lease_ends_us"],
+    "RunActionResult": ["status", "reason"],
+    "RunApprovalInput": ["tenant", "proposal_id", "terms"],
+    "RunApprovalResult": ["outcome", "reason"],
+    "SealProposalInput": ["ref", "observed"],
+    "SealProposalResult": ["status", "terms", "reason", "lease_ends_us"],
+    "VoidApprovalInput": ["reason"],
+    "VoteInput": [
+        "principal",
+        "principal_kind",
+        "roles",
+        "tenant",
+        "decision",
+        "digest",
+        "comment",
+        "channel",
+        "key_id",
+        "assertion_json",
+        "update_id",
+    ],
+    "VoteResult": ["outcome", "approvals", "quorum"],
+}
+
+WORDS = {
+    "ProposalStatus": [
+        "drafted",
+        "waiting",
+        "approved",
+        "executing",
+        "denied",
+        "expired",
+        "voided",
+        "refused",
+        "succeeded",
+        "failed",
+        "unknown",
+    ],
+    "ApprovalOutcome": ["pending", "approved", "denied", "expired", "voided"],
+    "VoteDecision": ["approve", "deny"],
+    "PrincipalKind": ["person", "service", "agent"],
+    "NoticeKind": ["request", "remind", "escalate", "veto_window", "ended", "receipt", "unknown"],
+}
+
 
 def test_wire_names_are_the_ones_that_running_workflows_know() -> None:
     found = {name: value for name, value in vars(wire).items() if name.isupper()}
 
     assert found == NAMES
     assert wire.incident_workflow_id("acme", "inc-1") == "incident:acme:inc-1"
+    assert wire.action_workflow_id("acme", "act-1") == "action:acme:act-1"
+    assert wire.approval_workflow_id("acme", "act-1") == "approval:acme:act-1"
 
 
-def test_messages_have_the_fields_that_histories_hold() -> None:
+@pytest.mark.parametrize(("module", "fields"), [(messages, FIELDS), (action_messages, ACTION_FIELDS)])
+def test_messages_have_the_fields_that_histories_hold(module: ModuleType, fields: dict[str, list[str]]) -> None:
     found = {
         name: [field.name for field in dataclasses.fields(kind)]
-        for name, kind in inspect.getmembers(messages, dataclasses.is_dataclass)
+        for name, kind in inspect.getmembers(module, dataclasses.is_dataclass)
     }
 
-    assert found == FIELDS
+    assert found == fields
 
 
-def test_every_message_is_frozen() -> None:
-    for _, kind in inspect.getmembers(messages, inspect.isclass):
+@pytest.mark.parametrize("kind", [ProposalStatus, ApprovalOutcome, VoteDecision, PrincipalKind, NoticeKind])
+def test_the_words_in_messages_of_actions_are_the_ones_that_histories_hold(kind: type[StrEnum]) -> None:
+    assert [member.value for member in kind] == WORDS[kind.__name__]
+
+
+@pytest.mark.parametrize("module", [messages, action_messages])
+def test_every_message_is_frozen(module: ModuleType) -> None:
+    for _, kind in inspect.getmembers(module, inspect.isclass):
         if dataclasses.is_dataclass(kind):
             assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # set by @dataclass
 
