@@ -116,7 +116,7 @@ def authorise(
         case RulingDecision.ASK:
             if approval is None or ruling.requirement is None:
                 raise RefusedError("nobody has approved: " + "; ".join(ruling.against))
-            people = approvers(proposal, approval, ruling.requirement, party)
+            people = approvers(proposal, approval, ruling.requirement, party, now_us)
             return Authority(AuthorityKind.PEOPLE, ruling.digest, people, _MINT)
         case RulingDecision.ALLOW:
             return _without_people(ruling, approval, veto_ends_us, now_us)

@@ -40,16 +40,18 @@ def approvers(
     record: ApprovalRecord,
     requirement: ApprovalRequirement,
     party: RelyingParty | None,
+    now_us: int,
 ) -> tuple[str, ...]:
     """The people whose valid signatures satisfy ``requirement`` for this very proposal.
 
     Raises `RefusedError` where they do not: too few, not permitted, too late, over another digest or view, by a key
-    that is not theirs, or where anyone denied.
+    that is not theirs, or where anyone denied. A key that has been revoked by ``now_us`` moves nothing any more: its
+    signatures stay verifiable, but who signed with it is no longer certain.
     """
     refused = [one.vote.principal for one in record.votes if one.vote.decision is VoteDecision.DENY]
     if refused:
         raise RefusedError(f"denied by {', '.join(map(repr, refused))}")
-    valid = tuple(_valid(proposal, record, party))
+    valid = tuple(_valid(proposal, record, party, now_us))
     if not is_enough(requirement, valid, record.deadline_us):
         raise RefusedError(
             f"{len(valid)} signed approvals; it takes {requirement.quorum} of different people with role "
@@ -58,7 +60,7 @@ def approvers(
     return tuple(sorted(vote.principal for vote in valid))
 
 
-def _valid(proposal: ActionProposal, record: ApprovalRecord, party: RelyingParty | None) -> Iterable[Vote]:
+def _valid(proposal: ActionProposal, record: ApprovalRecord, party: RelyingParty | None, now_us: int) -> Iterable[Vote]:
     digest, view = proposal.digest, view_digest(render_view(proposal))
     for one in record.votes:
         vote = one.vote
@@ -74,4 +76,6 @@ def _valid(proposal: ActionProposal, record: ApprovalRecord, party: RelyingParty
         ):
             raise RefusedError(f"what {vote.principal!r} signed is not an approval of this proposal")
         verify_assertion(one.statement, one.assertion, one.key, vote.decided_us, party)
+        if one.key.revoked_us is not None and one.key.revoked_us <= now_us:
+            raise RefusedError(f"the key with which {vote.principal!r} approved was revoked since; propose it anew")
         yield vote

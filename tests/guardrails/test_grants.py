@@ -170,6 +170,8 @@ REFUSED: list[tuple[str, Mapping[str, object], str]] = [
     ("a vote at the deadline", {"level": L2, "approval": record(vote_of("ana", at_us=DEADLINE))}, "1 signed approvals"),
     ("a revoked key", {"level": L2, "approval": record(replace(
         vote_of("ana"), key=replace(vote_of("ana").key, revoked_us=NOW)))}, "was not in force then"),  # type: ignore[type-var]  # it has one
+    ("a key that was revoked after it signed", {"level": L2, "now_us": NOW + 20, "approval": record(replace(
+        vote_of("ana"), key=replace(vote_of("ana").key, revoked_us=NOW + 10)))}, "was revoked since"),  # type: ignore[type-var]  # it has one
     ("a veto window that nobody opened", {"ruling": ruling_at(L4, policy=policy(veto_window_s=300))}, "still object"),
     ("a veto window that is open", {"ruling": ruling_at(L4, policy=policy(veto_window_s=300)),
      "veto_ends_us": NOW + 1}, "still object"),

@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from watchfloor_core.alert import Integrity
-from watchfloor_core.errors import NotFoundError, RefusedError
+from watchfloor_core.errors import ConfigurationError, NotFoundError, RefusedError
 from watchfloor_core.incident import IncidentStatus, Verdict
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import incident
 from watchfloor_core.store.schema_authority import action_grant, approval_vote, execution, lease
+from watchfloor_core.store.schema_identity import account, account_role
+from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.approval import VoteDecision
 from watchfloor_guardrails.decision import Principal, PrincipalKind
 from watchfloor_guardrails.effect import EffectPermit, NotDoneError
@@ -341,3 +343,59 @@ async def test_a_forged_grant_is_refused(bench: ActionBench) -> None:
 
     assert result.status is REFUSED
     assert bench.tool.effects == []
+
+
+async def test_a_draft_whose_numbers_have_no_canonical_form_is_not_taken_in(bench: ActionBench) -> None:
+    with pytest.raises(ConfigurationError, match="'at' is beyond the exact integers"):
+        bench.draft(arguments={"at": Labelled(2**53, Integrity.SENSOR), "by": Labelled("ana", Integrity.SENSOR)})
+
+
+def account_of(store: Store, tenant: str, name: str, *roles: str) -> None:
+    """An account, as the identity side keeps one."""
+    with store.write() as connection:
+        connection.execute(insert(account).values(principal=name, display_name=name, created_us=0, failed_count=0))
+        for role in roles:
+            connection.execute(
+                insert(account_role).values(
+                    principal=name, tenant=tenant, role=role, source="local", granted_by="it", granted_us=0
+                )
+            )
+
+
+@pytest.mark.parametrize("roles", [(), ("analyst",)])
+async def test_roles_that_the_store_does_not_know_of_count_for_nothing(
+    bench: ActionBench, roles: tuple[str, ...]
+) -> None:
+    account_of(bench.store, bench.tenant, "ana", *roles)
+    account_of(bench.store, "another-tenant", "ben", "lead")
+    async with bench.workers():
+        proposal_id = await waiting(bench)
+        for person in (ANA, BEN):
+            with pytest.raises(RefusedError, match="this takes role"):
+                await bench.vote(person, proposal_id)
+
+    assert bench.tool.effects == []
+
+
+async def test_an_approver_who_is_shut_out_before_the_act_has_approved_nothing(bench: ActionBench) -> None:
+    account_of(bench.store, bench.tenant, "ana", "responder")
+    async with bench.workers(executes=False):
+        proposal_id = bench.draft()
+        async with bench.executor():
+            await bench.until(proposal_id, WAITING)
+        await bench.vote(ANA, proposal_id)
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(granted, bench, proposal_id):
+                await asyncio.sleep(0.02)
+        with bench.store.write() as connection:
+            connection.execute(update(account).where(account.c.principal == "ana").values(disabled_us=1))
+        async with bench.executor():
+            await bench.until(proposal_id, REFUSED)
+
+    assert bench.tool.effects == []
+
+
+def granted(bench: ActionBench, proposal_id: str) -> bool:
+    with bench.store.read() as connection:
+        found = connection.execute(select(action_grant.c.id).where(action_grant.c.proposal_id == proposal_id))
+        return found.first() is not None

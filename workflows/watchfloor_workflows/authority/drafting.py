@@ -136,10 +136,10 @@ def faults_of(draft: ActionDraft) -> list[str]:
     for name, one in (("target", draft.target), *draft.arguments.items()):
         if isinstance(one.value, str) and not _is_storable(one.value):
             found.append(f"{name[:40]!r} is empty, longer than {MAX_TEXT:,} characters or holds what no database keeps")
-    if not AGENT_NAME.fullmatch(draft.proposer.name):
-        found.append(f"the proposer's name {draft.proposer.name[:60]!r} cannot be named in a kill switch")
         if isinstance(one.value, int) and abs(one.value) > MAX_INTEGER:
             found.append(f"{name[:40]!r} is beyond the exact integers of JSON (2^53-1); give it as a text")
+    if not AGENT_NAME.fullmatch(draft.proposer.name):
+        found.append(f"the proposer's name {draft.proposer.name[:60]!r} cannot be named in a kill switch")
     if len(draft.purpose) > MAX_PURPOSE or "\0" in draft.purpose:
         found.append(f"the purpose is longer than {MAX_PURPOSE:,} characters or holds a NUL")
     return found

@@ -34,6 +34,7 @@ from watchfloor_workflows.action_messages import EndProposalInput, ProposalRef, 
 from watchfloor_workflows.authority.budgets import charge
 from watchfloor_workflows.authority.records import StoredProposal, entry_about, read_proposal, write_proposal
 from watchfloor_workflows.authority.sealing import requirement_from_json, terms_of
+from watchfloor_workflows.authority.voters import roles_still_held
 from watchfloor_workflows.policy import Policy
 
 HOUR_S = 3_600
@@ -119,10 +120,20 @@ def open_approval(connection: Connection, stored: StoredProposal) -> OpenApprova
 
 
 def approval_record(connection: Connection, stored: StoredProposal) -> ApprovalRecord | None:
-    """All that was kept about its approval; None where nobody was asked."""
+    """What of its approval moves something now: each vote with the roles that its voter still has; None where nobody
+    was asked."""
     if stored.deadline_us is None:
         return None
-    return ApprovalRecord(stored.id, stored.deadline_us, read_votes(connection, stored))
+    records = tuple(
+        replace(
+            one,
+            vote=replace(
+                one.vote, roles=roles_still_held(connection, stored.tenant, one.vote.principal, one.vote.roles)
+            ),
+        )
+        for one in read_votes(connection, stored)
+    )
+    return ApprovalRecord(stored.id, stored.deadline_us, records)
 
 
 def read_votes(connection: Connection, stored: StoredProposal) -> tuple[VoteRecord, ...]:
@@ -165,6 +176,8 @@ def _record(
     party: RelyingParty | None,
 ) -> VoteResult:
     now = now_us()
+    # The store has the last word on roles, whoever brought the vote and however long it was under way.
+    vote = replace(vote, roles=roles_still_held(connection, stored.tenant, vote.principal, vote.roles))
     voter = Voter(vote.principal, vote.principal_kind, vote.roles, vote.tenant)
     against = refusals(voter, vote.decision, vote.digest, vote.comment, approval, now)
     if against:

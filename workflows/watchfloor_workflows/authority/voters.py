@@ -1,0 +1,35 @@
+"""What people are now, from the store: whoever lost a role, or was shut out, moves nothing by what they were.
+
+The caller's word for a voter's roles is as old as the request that brought it; a signature may be hours old when the
+last of several comes in. Both are held against the accounts of this moment. Whoever has no account has what their token
+amounts to, which nothing here can look up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select
+
+from watchfloor_core.store.schema_identity import account, account_role
+
+_ACCOUNT: Final = (
+    select(account.c.disabled_us, account_role.c.role)
+    .select_from(account)
+    .outerjoin(
+        account_role,
+        (account_role.c.principal == account.c.principal) & (account_role.c.tenant == bindparam("tenant")),
+    )
+    .where(account.c.principal == bindparam("principal"))
+)
+
+
+def roles_still_held(connection: Connection, tenant: str, principal: str, claimed: Collection[str]) -> tuple[str, ...]:
+    """Those of the claimed roles that the person has now, sorted; none where their account is disabled."""
+    rows = connection.execute(_ACCOUNT, {"tenant": tenant, "principal": principal}).all()
+    if not rows:
+        return tuple(sorted(set(claimed)))
+    if rows[0].disabled_us is not None:
+        return ()
+    return tuple(sorted(set(claimed) & {row.role for row in rows}))
