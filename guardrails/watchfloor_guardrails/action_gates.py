@@ -42,7 +42,9 @@ def stops(proposal: ActionProposal, context: ActionContext, policy: PolicyInForc
     yield _gate("target_state", _state(proposal, context), _DENY, "the target is as it was")
     yield _gate("freeze", _freeze(context), _DENY, "no outcome of this class is unknown")
     yield _gate("held", _held(context), _DENY, "the target is not under this containment already")
-    yield _gate("budget", _budget(proposal, context.spending, policy.limits), _DENY, "inside the budgets")
+    # Letting go is never held up by a budget for holding on.
+    over = None if context.undoes is not None else _budget(proposal, context.spending, policy.limits)
+    yield _gate("budget", over, _DENY, "inside the budgets")
     yield _gate("lease", _lease(proposal, policy.limits), _DENY, "the time limit is inside what is allowed")
 
 

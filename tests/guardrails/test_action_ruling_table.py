@@ -152,6 +152,9 @@ def test_a_stated_undo_asks_nobody_again_and_still_stops_where_everything_stops(
 
     assert ruled(undo, at_l0).decision == "allow"
     assert ruled(undo, {**at_l0, "engaged": ("all",)}).decision == "deny"
+    # A budget for acting does not keep a containment beyond its time.
+    assert ruled(undo, {**at_l0, "spending": Spending(10_000, 0, 0, 100)}).decision == "allow"
+    assert ruled(undo, {"spending": Spending(10_000, 0, 0, 100)}).decision == "deny"
     assert ruled(undo, {**at_l0, "state_digest": None}).decision == "deny"
     assert ruled(undo, {"policy": policy(L0)}).decision == "deny"
 
