@@ -152,6 +152,13 @@ def refusals(
     if outcome is not ApprovalOutcome.PENDING:
         because = f": {approval.voided}" if outcome is ApprovalOutcome.VOIDED else ""
         found.append(f"the approval is {outcome}{because}; propose the action anew where it is still wanted")
+    found.extend(comment_faults(decision, comment))
+    return found
+
+
+def comment_faults(decision: VoteDecision, comment: str) -> list[str]:
+    """What is wrong with a decision's comment, whoever decides on whatever."""
+    found: list[str] = []
     if len(comment) > MAX_COMMENT:
         found.append(f"the comment has {len(comment):,} characters; at most {MAX_COMMENT:,} are kept")
     if "\0" in comment or any("\ud800" <= character <= "\udfff" for character in comment):

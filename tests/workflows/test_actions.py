@@ -350,6 +350,25 @@ async def test_a_draft_whose_numbers_have_no_canonical_form_is_not_taken_in(benc
         bench.draft(arguments={"at": Labelled(2**53, Integrity.SENSOR), "by": Labelled("ana", Integrity.SENSOR)})
 
 
+async def test_refused_votes_of_one_person_leave_the_others_their_no(bench: ActionBench) -> None:
+    async with bench.workers():
+        proposal_id = await waiting(bench)
+        unsigned = replace(bench.signed(ANA, proposal_id), assertion_json='{"signature": "AAAA"}')
+        reasons = []
+        for number in range(25):
+            with pytest.raises(RefusedError) as caught:
+                await bench.desk.vote(bench.tenant, proposal_id, replace(unsigned, update_id=f"try-{number}"))
+            reasons.append("in vain" in str(caught.value))
+        for number in range(25):
+            mute = replace(unsigned, decision=VoteDecision.DENY, comment=" ", update_id=f"mute-{number}")
+            with pytest.raises(RefusedError, match="says why"):
+                await bench.desk.vote(bench.tenant, proposal_id, mute)
+        await bench.vote(ANA, proposal_id, VoteDecision.DENY)
+        await bench.until(proposal_id, ProposalStatus.DENIED)
+
+    assert reasons == [False] * 20 + [True] * 5
+
+
 def account_of(store: Store, tenant: str, name: str, *roles: str) -> None:
     """An account, as the identity side keeps one."""
     with store.write() as connection:

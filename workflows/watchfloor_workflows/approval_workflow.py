@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.notice import NoticeKind
-from watchfloor_guardrails.approval import ApprovalOutcome
+from watchfloor_guardrails.approval import ApprovalOutcome, VoteDecision, comment_faults
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_workflows import wire
@@ -42,6 +42,10 @@ _PATIENT = RetryPolicy(
 _A_LITTLE = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
 """A channel that is down must not hold up anything: people also find what waits by asking."""
 
+_REFUSED_VOTES = 20
+"""Of one person, yes and no each. Temporal takes 2,000 updates of a workflow, refused ones too: without a bound one
+person could use them up, and nobody could say no any more."""
+
 
 @workflow.defn(name=wire.APPROVAL_WORKFLOW)
 class ApprovalWorkflow:
@@ -54,6 +58,7 @@ class ApprovalWorkflow:
         self._outcome = ApprovalOutcome.PENDING
         self._voided: str | None = None
         self._voters: list[str] = []
+        self._refused: dict[tuple[str, VoteDecision], int] = {}
         self._reminders = 0
         self._escalations = 0
         self._is_recording = False
@@ -141,6 +146,8 @@ class ApprovalWorkflow:
                 retry_policy=_PATIENT,
             )
         except ActivityError as error:
+            whose = (vote.principal, vote.decision)
+            self._refused[whose] = self._refused.get(whose, 0) + 1
             if isinstance(error.cause, ApplicationError):
                 # Whoever decides reads the reason, and not the wrapping.
                 raise error.cause from error
@@ -163,6 +170,13 @@ class ApprovalWorkflow:
             raise RefusedError("the decision is about another digest than the proposal's; look at it again")
         if self._is_over():
             raise RefusedError(f"the approval is {'voided' if self._voided else self._outcome}: {self._voided or ''}")
+        faults = comment_faults(vote.decision, vote.comment)
+        if faults:
+            raise RefusedError("; ".join(faults))
+        if self._refused.get((vote.principal, vote.decision), 0) >= _REFUSED_VOTES:
+            raise RefusedError(
+                f"{vote.principal!r} has tried this {_REFUSED_VOTES} times in vain; another person decides on it"
+            )
         if self._is_recording:
             raise RefusedError("another decision on this proposal is being recorded; look again, then decide")
 
