@@ -70,6 +70,15 @@ HOUR_S: Final = 3_600
 _BEAT: Final = update(execution).where(
     execution.c.tenant == bindparam("t"), execution.c.grant_id == bindparam("g"), execution.c.phase == "acting"
 )
+_ENVELOPE: Final = select(action_grant.c.envelope).where(
+    action_grant.c.tenant == bindparam("tenant"),
+    action_grant.c.id == bindparam("grant_id"),
+    # How one proposal's execution ended must not be taken for another's.
+    action_grant.c.proposal_id == bindparam("proposal_id"),
+)
+_EXECUTION: Final = select(execution).where(
+    execution.c.tenant == bindparam("tenant"), execution.c.grant_id == bindparam("grant_id")
+)
 
 
 class Tools(Protocol):
@@ -462,14 +471,8 @@ def _finish(
 
 
 def _envelope(connection: Connection, order: ExecuteActionInput) -> str:
-    found: str | None = connection.execute(
-        select(action_grant.c.envelope).where(
-            action_grant.c.tenant == order.ref.tenant,
-            action_grant.c.id == order.grant_id,
-            # How one proposal's execution ended must not be taken for another's.
-            action_grant.c.proposal_id == order.ref.proposal_id,
-        )
-    ).scalar_one_or_none()
+    asked = {"tenant": order.ref.tenant, "grant_id": order.grant_id, "proposal_id": order.ref.proposal_id}
+    found: str | None = connection.execute(_ENVELOPE, asked).scalar_one_or_none()
     if found is None:
         raise NotFoundError(f"proposal {order.ref.proposal_id!r} has no grant {order.grant_id!r} in this tenant")
     return found
@@ -477,9 +480,7 @@ def _envelope(connection: Connection, order: ExecuteActionInput) -> str:
 
 def _execution(connection: Connection, tenant: str, grant_id: str) -> Row[Any] | None:
     # SQLAlchemy's rows are untyped; the column types of the schema hold.
-    return connection.execute(
-        select(execution).where(execution.c.tenant == tenant, execution.c.grant_id == grant_id)
-    ).one_or_none()
+    return connection.execute(_EXECUTION, {"tenant": tenant, "grant_id": grant_id}).one_or_none()
 
 
 def _lease_end(store: Store, stored: StoredProposal) -> int | None:

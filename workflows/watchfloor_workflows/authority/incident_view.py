@@ -20,6 +20,26 @@ from watchfloor_workflows.standing import StoredIncident, read_incident
 
 EXTERNAL = 4
 """`watchfloor_core.alert.Integrity.EXTERNAL` as the store keeps it."""
+_SHAPES: Final = (
+    select(observation.c.shape_id)
+    .where(observation.c.tenant == bindparam("tenant"), observation.c.incident_id == bindparam("incident_id"))
+    .distinct()
+    .order_by(observation.c.shape_id)
+)
+_UNTRUSTED: Final = select(
+    exists().where(
+        observation.c.tenant == bindparam("tenant"),
+        observation.c.incident_id == bindparam("incident_id"),
+        shape_entity.c.tenant == bindparam("tenant"),
+        shape_entity.c.shape_id == observation.c.shape_id,
+        shape_entity.c.integrity >= EXTERNAL,
+    )
+)
+_TOUCHED: Final = select(asset_table.c.kind, asset_table.c.value, asset_table.c.tier).where(
+    asset_table.c.tenant == bindparam("tenant"),
+    asset_table.c.kind == bindparam("kind"),
+    asset_table.c.value == bindparam("value"),
+)
 _GROUPS: Final = select(asset_table.c.groups).where(
     asset_table.c.tenant == bindparam("tenant"),
     asset_table.c.kind == bindparam("kind"),
@@ -70,22 +90,13 @@ def facts_from(held: StoredIncident, *, has_target: bool) -> IncidentFacts:
 
 def evidence_root(connection: Connection, tenant: str, incident_id: str) -> str:
     """RFC 6962 Merkle root (64 hex digits) over the ids of the distinct alerts of the incident, in their order."""
-    shapes = connection.execute(
-        select(observation.c.shape_id)
-        .where(observation.c.tenant == tenant, observation.c.incident_id == incident_id)
-        .distinct()
-        .order_by(observation.c.shape_id)
-    ).scalars()
+    shapes = connection.scalars(_SHAPES, {"tenant": tenant, "incident_id": incident_id})
     return merkle_root(bytes(one) for one in shapes).hex()
 
 
 def blast_on(connection: Connection, tenant: str, kind: str, value: str) -> Blast:
     """What acting on this target touches, by the inventory."""
-    rows = connection.execute(
-        select(asset_table.c.kind, asset_table.c.value, asset_table.c.tier).where(
-            asset_table.c.tenant == tenant, asset_table.c.kind == kind, asset_table.c.value == value
-        )
-    )
+    rows = connection.execute(_TOUCHED, {"tenant": tenant, "kind": kind, "value": value})
     hits = [InventoryHit(row.kind, row.value, row.tier) for row in rows]
     return blast_of(hits, inventory_size(connection, tenant))
 
@@ -105,18 +116,7 @@ def evidence_editors(connection: Connection, tenant: str, incident_id: str) -> t
 
 def holds_untrusted_input(connection: Connection, tenant: str, incident_id: str) -> bool:
     """True where any alert of the incident names something that an attacker wrote."""
-    found = connection.execute(
-        select(
-            exists().where(
-                observation.c.tenant == tenant,
-                observation.c.incident_id == incident_id,
-                shape_entity.c.tenant == tenant,
-                shape_entity.c.shape_id == observation.c.shape_id,
-                shape_entity.c.integrity >= EXTERNAL,
-            )
-        )
-    ).scalar_one()
-    return bool(found)
+    return bool(connection.execute(_UNTRUSTED, {"tenant": tenant, "incident_id": incident_id}).scalar_one())
 
 
 def _has_target(connection: Connection, held: StoredIncident, kind: str, value: str) -> bool:

@@ -33,7 +33,13 @@ from watchfloor_workflows.action_messages import (
 )
 from watchfloor_workflows.authority.incident_view import blast_on, evidence_root, holds_untrusted_input
 from watchfloor_workflows.authority.kill_switch import read_switches
-from watchfloor_workflows.authority.records import StoredProposal, entry_about, read_proposal, write_proposal
+from watchfloor_workflows.authority.records import (
+    StoredProposal,
+    entry_about,
+    opened,
+    read_proposal,
+    write_proposal,
+)
 from watchfloor_workflows.authority.run_facts import note_facts
 from watchfloor_workflows.authority.surroundings import Observed, scopes_of, surroundings
 from watchfloor_workflows.policy import Policy
@@ -126,20 +132,23 @@ def _rule(
     seen = Observed(observed.state_digest, observed.tool_pin)
     context = surroundings(connection, stored, proposal, policy, seen, start_us)
     ruling = rule(proposal, context)
+    # Each asking computes them anew.
+    preimage, digest = proposal.preimage().decode(), proposal.digest
     view = render_view(proposal)
-    terms = _terms(proposal, ruling, start_us)
+    terms = _terms(digest, ruling, start_us)
     status, reason = _status(ruling)
     sealed = entry_about(
         stored,
         "proposal",
         {
             "stage": "sealed",
-            "digest": proposal.digest,
-            "preimage": proposal.preimage().decode(),
+            "digest": digest,
+            "preimage": preimage,
             "view": view_digest(view),
+            **({} if terms is not None else opened(stored)),
         },
         start_us=start_us,
-        attributes={SpanAttribute.PROPOSAL_DIGEST: proposal.digest, SpanAttribute.TOOL_NAME: proposal.tool},
+        attributes={SpanAttribute.PROPOSAL_DIGEST: digest, SpanAttribute.TOOL_NAME: proposal.tool},
     )
     ruled = ruling_entry(stored, ruling, parent_id=sealed.id, start_us=start_us)
     decisions = [sealed, ruled]
@@ -149,7 +158,7 @@ def _rule(
                 stored,
                 "approval_request",
                 {
-                    "digest": proposal.digest,
+                    "digest": digest,
                     "requirement": requirement_to_json(ruling.requirement) if ruling.requirement else None,
                     "is_veto": terms.is_veto,
                     "deadline_us": terms.deadline_us,
@@ -164,8 +173,8 @@ def _rule(
         stored.id,
         {
             "status": status.value,
-            "digest": proposal.digest,
-            "preimage": proposal.preimage().decode(),
+            "digest": digest,
+            "preimage": preimage,
             "view": view,
             "ruling": {**action_ruling_to_json(ruling), "terms": _terms_json(terms)},
             "deadline_us": None if terms is None else terms.deadline_us,
@@ -206,13 +215,13 @@ def _status(ruling: ActionRuling) -> tuple[ProposalStatus, str]:
             return (ProposalStatus.APPROVED if ruling.veto_s is None else ProposalStatus.WAITING), ""
 
 
-def _terms(proposal: ActionProposal, ruling: ActionRuling, at_us: int) -> ApprovalTerms | None:
+def _terms(digest: str, ruling: ActionRuling, at_us: int) -> ApprovalTerms | None:
     requirement = ruling.requirement
     if requirement is None:
         return None
     wait_s = requirement.deadline_s if ruling.veto_s is None else ruling.veto_s
     return ApprovalTerms(
-        digest=proposal.digest,
+        digest=digest,
         requirement_json=requirement_to_json(requirement),
         is_veto=ruling.veto_s is not None,
         deadline_us=at_us + wait_s * MICROSECONDS,
@@ -252,7 +261,7 @@ def _again(connection: Connection, stored: StoredProposal) -> SealProposalResult
 
 
 def _end(connection: Connection, stored: StoredProposal, status: ProposalStatus, reason: str) -> SealProposalResult:
-    ended = entry_about(stored, "receipt", {"outcome": status.value, "reason": reason})
+    ended = entry_about(stored, "receipt", {"outcome": status.value, "reason": reason, **opened(stored)})
     record_decisions(connection, stored.tenant, [ended])
     write_proposal(connection, stored.tenant, stored.id, {"status": status.value, "reason": reason}, ended)
     return SealProposalResult(status, None, reason)
