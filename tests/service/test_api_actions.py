@@ -13,6 +13,7 @@ from watchfloor_core.store.schema_authority import action_outbox, action_proposa
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.proposal import ProposalStatus, Proposer
 from watchfloor_guardrails.roles import Role, Scope, scopes_of
+from watchfloor_service.actions.proposing import PROPOSALS_PER_HOUR
 from watchfloor_service.testing import Api, eve_lines, plant_incidents
 from watchfloor_service.testing_actions import plant_draft, plant_waiting, seal
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
@@ -82,6 +83,23 @@ def test_what_a_program_names_could_be_an_attackers(api: Api, incident_id: str, 
     draft = stored(api.store, proposal_id).draft
     assert draft.target.is_tainted
     assert draft.proposer.kind is kind
+
+
+@pytest.mark.parametrize("kind", [PrincipalKind.SERVICE, PrincipalKind.AGENT])
+def test_a_program_that_floods_people_with_proposals_is_stopped(
+    api: Api, incident_id: str, kind: PrincipalKind
+) -> None:
+    client = api.client(Scope.ACTIONS_PROPOSE, kind=kind, principal="soar")
+    most = PROPOSALS_PER_HOUR[kind]
+    answers = [
+        client.post("/v1/actions", json=wish(incident_id, target={"kind": "ip", "value": f"198.51.100.{number}"}))
+        for number in range(most + 2)
+    ]
+    assert [answer.status_code for answer in answers] == [202] * most + [409] * 2
+    assert "budget 'proposals' of 'soar' is exhausted" in answers[-1].json()["detail"]
+    assert len(outbox(api.store)) == most
+    # Whoever else has something to propose is heard.
+    proposed(person(api).post("/v1/actions", json=wish(incident_id)))
 
 
 def test_the_same_request_again_is_the_same_proposal(api: Api, incident_id: str) -> None:

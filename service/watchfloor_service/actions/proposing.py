@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sqlalchemy import Connection, select
 
+from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConflictError, NotFoundError
 from watchfloor_core.identity import digest16
 from watchfloor_core.ledger.record import record_decisions
 from watchfloor_core.store.schema_authority import action_proposal
 from watchfloor_guardrails.action import Scalar
+from watchfloor_guardrails.budget import Charge
 from watchfloor_guardrails.decision import Principal, PrincipalKind
 from watchfloor_guardrails.draft import ActionDraft, draft_to_json
 from watchfloor_guardrails.endorsement import named_by
 from watchfloor_guardrails.proposal import ProposalStatus, Proposer
 from watchfloor_service.access.caller import Caller
 from watchfloor_service.actions.listing import summary_of
+from watchfloor_workflows.authority.budgets import charge
 from watchfloor_workflows.authority.drafting import announce, draft_action, prepare_action
 from watchfloor_workflows.authority.incident_view import facts_of
 from watchfloor_workflows.authority.leases import undo_draft
-from watchfloor_workflows.authority.records import StoredProposal, entry_about, read_proposal, write_proposal
+from watchfloor_workflows.authority.records import (
+    StoredProposal,
+    entry_about,
+    opened,
+    read_proposal,
+    write_proposal,
+)
+
+PROPOSALS_PER_HOUR: Final[Mapping[PrincipalKind, int]] = {
+    PrincipalKind.PERSON: 200,
+    PrincipalKind.SERVICE: 40,
+    PrincipalKind.AGENT: 40,
+}
+"""Of one principal. Each puts a question before people, who would not find the one that matters in a flood."""
+_HOUR_S: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +101,12 @@ def draft_of(connection: Connection, caller: Caller, wish: Wish) -> ActionDraft:
 def propose(connection: Connection, caller: Caller, draft: ActionDraft, proposal_id: str | None) -> str:
     """Take a draft in; returns the proposal's id.
 
-    Raises `ConflictError` where the id was used for something else before, and what `draft_action` raises.
+    Raises `ConflictError` where the id was used for something else before, `RefusedError` where the caller has proposed
+    too much in the last hour, and what `draft_action` raises.
     """
     if proposal_id is not None and _is_known(connection, caller.tenant, proposal_id, draft):
         return proposal_id
+    proposal_id = _counted(connection, caller, proposal_id)
     return draft_action(connection, caller.tenant, draft, proposal_id=proposal_id)
 
 
@@ -109,6 +130,7 @@ def propose_undo(connection: Connection, caller: Caller, origin_id: str, purpose
     ).scalar_one_or_none()
     if under_way is not None:
         raise ConflictError(f"proposal {under_way!r} to undo it is under way already")
+    proposal_id = _counted(connection, caller, proposal_id)
     return draft_action(connection, caller.tenant, draft, proposal_id=proposal_id)
 
 
@@ -123,12 +145,19 @@ def propose_instead(connection: Connection, caller: Caller, old_id: str, edit: E
         return proposal_id
     if stored.status not in (ProposalStatus.DRAFTED, ProposalStatus.WAITING):
         raise ConflictError(f"proposal {old_id!r} is {stored.status} already; propose the action anew")
+    proposal_id = _counted(connection, caller, proposal_id)
     fresh_id, drafted = prepare_action(connection, caller.tenant, draft, proposal_id=proposal_id)
     because = f"{caller.principal} put {fresh_id} in its place: {edit.reason}"
     voided = entry_about(
         stored,
         "approval_outcome",
-        {"outcome": "voided", "reason": because, "principal": caller.principal, "replaced_by": fresh_id},
+        {
+            "outcome": "voided",
+            "reason": because,
+            "principal": caller.principal,
+            "replaced_by": fresh_id,
+            **opened(stored),
+        },
     )
     record_decisions(connection, caller.tenant, [voided, drafted])
     write_proposal(
@@ -160,6 +189,15 @@ def _edited(connection: Connection, caller: Caller, stored: StoredProposal, edit
         proposer=Proposer(caller.principal, caller.kind, None if asked == caller.principal else asked),
         facts=old.facts if facts is None else facts,
     )
+
+
+def _counted(connection: Connection, caller: Caller, proposal_id: str | None) -> str:
+    """The id of one more proposal of the caller. Raises `RefusedError` where that is one too many."""
+    proposal_id = proposal_id or f"act-{secrets.token_hex(8)}"
+    # A reference of its own: an action that fails gives back what was charged under its id, and this was used.
+    one = Charge("proposals", caller.principal, 1, PROPOSALS_PER_HOUR[caller.kind], _HOUR_S, f"proposed {proposal_id}")
+    charge(connection, caller.tenant, [one], now_us())
+    return proposal_id
 
 
 def _is_known(connection: Connection, tenant: str, proposal_id: str, draft: ActionDraft) -> bool:
