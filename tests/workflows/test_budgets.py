@@ -241,7 +241,7 @@ def test_only_what_is_ours_and_still_held_counts_as_contained_and_once(store: St
         leases = [
             held(1, "ip", "10.0.0.1"),
             held(2, "ip", "10.0.0.1"),
-            held(3, "user", "ana"),
+            held(3, "user", "Ana"),
             held(4, "ip", "198.51.100.9"),
             held(5, "ip", "10.0.0.2", "other"),
         ]

@@ -21,6 +21,7 @@ from watchfloor_core.store.schema import asset
 from watchfloor_core.store.schema_authority import budget_charge, lease
 from watchfloor_guardrails.budget import Charge, Spent, free_at_us, is_over, window_start_us
 from watchfloor_workflows.authority.containments import under_way
+from watchfloor_workflows.authority.spelling import spelled
 
 _LOCK_HEAD: Final = text(
     "SELECT 1 FROM budget_head WHERE tenant = :tenant AND budget = :budget AND subject = :subject FOR UPDATE"
@@ -95,7 +96,9 @@ def contained_assets(connection: Connection, tenant: str) -> int:
     begun = {(one.target_kind, one.target_value) for one in under_way(connection, tenant)}
     rows = connection.execute(_LEASES, {"tenant": tenant})
     # What stands outside of the inventory (an attacker's address) is held back, but none of ours.
-    ids = [_id_of(kind, value) for kind, value in begun.union((kind, value) for kind, value in rows)]
+    ids = list(
+        {_id_of(kind, spelled(kind, value)) for kind, value in begun.union((kind, value) for kind, value in rows)}
+    )
     held = 0
     for start in range(0, len(ids), _ASSETS_AT_ONCE):
         some = ids[start : start + _ASSETS_AT_ONCE]

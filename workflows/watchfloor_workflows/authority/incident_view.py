@@ -15,6 +15,7 @@ from watchfloor_core.store.schema import entity, incident_entity, ledger_entry, 
 from watchfloor_guardrails.blast import Blast, InventoryHit, blast_of
 from watchfloor_guardrails.incident_facts import IncidentFacts
 from watchfloor_workflows.authority.budgets import inventory_size
+from watchfloor_workflows.authority.spelling import spelled
 from watchfloor_workflows.proposal import case_of
 from watchfloor_workflows.standing import StoredIncident, read_incident
 
@@ -96,14 +97,14 @@ def evidence_root(connection: Connection, tenant: str, incident_id: str) -> str:
 
 def blast_on(connection: Connection, tenant: str, kind: str, value: str) -> Blast:
     """What acting on this target touches, by the inventory."""
-    rows = connection.execute(_TOUCHED, {"tenant": tenant, "kind": kind, "value": value})
+    rows = connection.execute(_TOUCHED, {"tenant": tenant, "kind": kind, "value": spelled(kind, value)})
     hits = [InventoryHit(row.kind, row.value, row.tier) for row in rows]
     return blast_of(hits, inventory_size(connection, tenant))
 
 
 def groups_on(connection: Connection, tenant: str, kind: str, value: str) -> tuple[str, ...]:
     """The inventory's groups of a target, sorted."""
-    rows = connection.scalars(_GROUPS, {"tenant": tenant, "kind": kind, "value": value})
+    rows = connection.scalars(_GROUPS, {"tenant": tenant, "kind": kind, "value": spelled(kind, value)})
     return tuple(sorted({group for groups in rows for group in groups}))
 
 
@@ -120,5 +121,5 @@ def holds_untrusted_input(connection: Connection, tenant: str, incident_id: str)
 
 
 def _has_target(connection: Connection, held: StoredIncident, kind: str, value: str) -> bool:
-    asked = {"tenant": held.tenant, "kind": kind, "value": value, "incident_id": held.id}
+    asked = {"tenant": held.tenant, "kind": kind, "value": spelled(kind, value), "incident_id": held.id}
     return connection.execute(_TARGET, asked).first() is not None
