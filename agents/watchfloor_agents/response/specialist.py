@@ -80,12 +80,17 @@ def suggest(addresses: Iterable[NamedAddress]) -> tuple[Suggestion, ...]:
             one.value,
             one.integrity,
             one.products,
-            f"{one.alerts} alerts of {len(one.products)} sensors name it, up to severity {one.severity}",
+            purpose_of(one.alerts, len(one.products), one.severity),
         )
         for one in ranked[:MAX_PROPOSALS]
         # A weaker address beside a strong one is context, not a cause to act.
         if one.severity == strongest
     )
+
+
+def purpose_of(alerts: int, sensors: int, severity: int) -> str:
+    """Why an address is proposed, in the words that people read."""
+    return f"{alerts} alerts of {sensors} sensors name it, up to severity {severity}"
 
 
 def is_outside(value: str) -> bool:

@@ -45,6 +45,8 @@ class ActionSummary:
     undo_of: str | None
     created_at: str
     deadline_at: str | None
+    decoy_answer: str | None
+    """What a careful person says to it, where it was a decoy and has ended; None before, and for every real one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ def list_actions(
 ) -> ActionPage:
     """A page of the tenant's proposals. Raises ValueError for a cursor that is none of ours."""
     found = select(
-        _T.id, _T.incident_id, _T.status, _T.draft, _T.reason, _T.undo_of, _T.created_us, _T.deadline_us
+        *(_T.id, _T.incident_id, _T.status, _T.draft, _T.reason, _T.undo_of, _T.created_us, _T.deadline_us),
+        _T.decoy_answer,
     ).where(_T.tenant == tenant)
     if statuses:
         found = found.where(_T.status.in_([status.value for status in statuses]))
@@ -93,6 +96,7 @@ def summary_of(stored: StoredProposal) -> ActionSummary:
         undo_of=stored.draft.undo_of,
         created_us=stored.created_us,
         deadline_us=stored.deadline_us,
+        decoy_answer=stored.decoy_answer,
     )
 
 
@@ -120,6 +124,7 @@ def _summary(row: Row[*tuple[Any, ...]]) -> ActionSummary:
         undo_of=row.undo_of,
         created_us=row.created_us,
         deadline_us=row.deadline_us,
+        decoy_answer=row.decoy_answer,
     )
 
 
@@ -134,6 +139,7 @@ def _described(
     undo_of: str | None,
     created_us: int,
     deadline_us: int | None,
+    decoy_answer: str | None,
 ) -> ActionSummary:
     target = str(draft.target.value)
     return ActionSummary(
@@ -152,6 +158,7 @@ def _described(
         undo_of=undo_of,
         created_at=to_iso(created_us),
         deadline_at=iso(deadline_us),
+        decoy_answer=None if ProposalStatus(status).is_open else decoy_answer,
     )
 
 

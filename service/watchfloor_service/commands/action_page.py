@@ -124,6 +124,8 @@ def _print_summary(out: Console, one: ActionSummary) -> None:
     undo = f"; undoes {one.undo_of}" if one.undo_of else ""
     out.print(Text(f"  for {one.incident_id} by {one.proposer_kind} {escape_untrusted(one.proposed_by)}{asked}{undo}"))
     out.print(f"  proposed {_second(one.created_at)}")
+    if one.decoy_answer is not None:
+        out.print(Text(f"  a decoy: the right answer was to {one.decoy_answer}", "magenta"))
 
 
 def _print_ruling(out: Console, ruling: Mapping[str, Any] | None) -> None:  # Any: JSON of the ruling

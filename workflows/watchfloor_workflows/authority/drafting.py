@@ -16,6 +16,7 @@ from watchfloor_core.store.schema_authority import action_outbox, action_proposa
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_guardrails.action import MAX_TEXT
 from watchfloor_guardrails.catalogue import CATALOGUE
+from watchfloor_guardrails.commitment import NONCE_DIGITS, Opening
 from watchfloor_guardrails.draft import MAX_PURPOSE, ActionDraft, draft_to_json
 from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_workflows.standing import last_entry_id, read_incident
@@ -30,15 +31,18 @@ def draft_action(
     draft: ActionDraft,
     *,
     decoy_answer: str | None = None,
+    planted_by: str | None = None,
     proposal_id: str | None = None,
 ) -> str:
     """Take in a draft and have a workflow started for it; returns the proposal's id, a random one if none is given.
+
+    With ``decoy_answer`` it is a decoy, by ``planted_by``; nothing tells before it has ended, and it is never granted.
 
     Raises `ConfigurationError` with all that is wrong with it, and `NotFoundError` where the incident, or what is to be
     undone, is not of this tenant.
     """
     proposal_id, decision = prepare_action(
-        connection, tenant, draft, decoy_answer=decoy_answer, proposal_id=proposal_id
+        connection, tenant, draft, decoy_answer=decoy_answer, planted_by=planted_by, proposal_id=proposal_id
     )
     record_decisions(connection, tenant, [decision])
     return proposal_id
@@ -50,6 +54,7 @@ def prepare_action(
     draft: ActionDraft,
     *,
     decoy_answer: str | None = None,
+    planted_by: str | None = None,
     proposal_id: str | None = None,
     starts_itself: bool = True,
 ) -> tuple[str, Decision]:
@@ -64,6 +69,7 @@ def prepare_action(
     if draft.undo_of is not None:
         _require_ours(connection, tenant, draft)
     proposal_id = proposal_id or f"act-{secrets.token_hex(8)}"
+    opening = Opening(secrets.token_hex(NONCE_DIGITS // 2), decoy_answer, planted_by)
     now = now_us()
     decision = Decision(
         chain=held.id,
@@ -79,6 +85,7 @@ def prepare_action(
             "requester": draft.proposer.requester,
             "undo_of": draft.undo_of,
             "purpose": draft.purpose,
+            "commitment": opening.commitment(tenant, proposal_id),
         },
         name=SpanName.PROPOSAL,
         start_us=now,
@@ -97,7 +104,7 @@ def prepare_action(
             id=proposal_id,
             incident_id=held.id,
             incident_revision=draft.facts.revision,
-            draft=draft_to_json(draft),
+            draft={**draft_to_json(draft), "opening": opening.as_json()},
             status=ProposalStatus.DRAFTED.value,
             undo_of=draft.undo_of,
             decoy_answer=decoy_answer,

@@ -16,6 +16,7 @@ from watchfloor_core.ledger.record import Decision
 from watchfloor_core.store.schema_authority import action_proposal
 from watchfloor_core.telemetry.content import AttributeValue
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
+from watchfloor_guardrails.commitment import Opening, opening_from_json
 from watchfloor_guardrails.draft import ActionDraft, draft_from_json
 from watchfloor_guardrails.proposal import ActionProposal, ProposalStatus, parse_preimage
 
@@ -47,6 +48,9 @@ class StoredProposal:
     ruling: Mapping[str, Any] | None
     """As `watchfloor_guardrails.action_ruling_json` writes it."""
     decoy_answer: str | None
+    """What a careful person says to it; None where it is no decoy. Not to be shown before it has ended."""
+    opening: Opening | None
+    """What its first entry committed to; None where that was before there were commitments."""
     reason: str | None
     decision_id: str | None
     created_us: int
@@ -131,6 +135,11 @@ def entry_about(
     )
 
 
+def opened(stored: StoredProposal) -> dict[str, JsonValue]:
+    """What the entry with which a proposal ends, or from which on nobody is asked, adds to its body."""
+    return {} if stored.opening is None else {"opening": stored.opening.as_json()}
+
+
 def _stored(row: Row[Any]) -> StoredProposal:
     return StoredProposal(
         tenant=row.tenant,
@@ -143,6 +152,7 @@ def _stored(row: Row[Any]) -> StoredProposal:
         view=row.view,
         ruling=row.ruling,
         decoy_answer=row.decoy_answer,
+        opening=opening_from_json(row.draft["opening"]) if "opening" in row.draft else None,
         reason=row.reason,
         decision_id=row.decision_id,
         created_us=row.created_us,

@@ -40,8 +40,8 @@ def respond(connection: Connection, held: StoredIncident, policy: Policy) -> lis
     known = _proposed_before(connection, held)
     return [
         prepare_action(connection, held.tenant, _draft(held, one, facts))[1]
-        for one in suggest(_addresses(connection, held))
-        if (one.action_class, one.value) not in known and _is_proposed_at_all(held, one, facts, policy)
+        for one in suggest(named_addresses(connection, held))
+        if (one.action_class, one.value) not in known and is_proposed_at_all(held, one.action_class, facts, policy)
     ]
 
 
@@ -70,18 +70,21 @@ def _draft(held: StoredIncident, one: Suggestion, facts: IncidentFacts) -> Actio
     )
 
 
-def _is_proposed_at_all(held: StoredIncident, one: Suggestion, facts: IncidentFacts, policy: Policy) -> bool:
+def is_proposed_at_all(held: StoredIncident, action_class: str, facts: IncidentFacts, policy: Policy) -> bool:
     """At L0 and L1 no agent proposes; the ruling would deny it, and a person's queue is no place for denials."""
     if policy.matrix is None:
         return False
-    task = Task(Function.INCIDENT_RESPONSE, one.action_class, facts.alert_family, facts.asset_tier, held.tenant)
+    task = Task(Function.INCIDENT_RESPONSE, action_class, facts.alert_family, facts.asset_tier, held.tenant)
     return policy.matrix.row_for(task).level >= AutonomyLevel.L2
 
 
 def _proposed_before(connection: Connection, held: StoredIncident) -> set[tuple[str, str]]:
     rows = connection.execute(
         select(action_proposal.c.draft, action_proposal.c.status).where(
-            action_proposal.c.tenant == held.tenant, action_proposal.c.incident_id == held.id
+            action_proposal.c.tenant == held.tenant,
+            action_proposal.c.incident_id == held.id,
+            # A decoy was never meant: what it names may still be proposed in earnest.
+            action_proposal.c.decoy_answer.is_(None),
         )
     )
     return {
@@ -91,7 +94,8 @@ def _proposed_before(connection: Connection, held: StoredIncident) -> set[tuple[
     }
 
 
-def _addresses(connection: Connection, held: StoredIncident) -> list[NamedAddress]:
+def named_addresses(connection: Connection, held: StoredIncident) -> list[NamedAddress]:
+    """The addresses that the incident's alerts name, apart from those of the sensors themselves."""
     rows = connection.execute(
         select(
             entity.c.value,

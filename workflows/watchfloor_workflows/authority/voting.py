@@ -32,7 +32,13 @@ from watchfloor_guardrails.verified_approval import ApprovalRecord, VoteRecord
 from watchfloor_guardrails.view import view_digest
 from watchfloor_workflows.action_messages import EndProposalInput, ProposalRef, VoteInput, VoteResult
 from watchfloor_workflows.authority.budgets import charge
-from watchfloor_workflows.authority.records import StoredProposal, entry_about, read_proposal, write_proposal
+from watchfloor_workflows.authority.records import (
+    StoredProposal,
+    entry_about,
+    opened,
+    read_proposal,
+    write_proposal,
+)
 from watchfloor_workflows.authority.sealing import requirement_from_json, terms_of
 from watchfloor_workflows.authority.voters import roles_still_held
 from watchfloor_workflows.policy import Policy
@@ -270,6 +276,9 @@ def _charge_rate(connection: Connection, stored: StoredProposal, policy: Policy,
     in_use = policy.in_force(stored.tenant, stored.draft.action_class)
     if in_use is None:
         raise RefusedError("the policy cannot be read, so nothing is approved; `watchfloor policy show` says why")
+    if stored.is_decoy:
+        # What is planted to measure people takes nothing away from what they may really approve.
+        return
     rate = Charge("approvals", vote.principal, 1, in_use.limits.approvals_per_hour, HOUR_S, stored.id)
     charge(connection, stored.tenant, [rate], now)
 
@@ -325,7 +334,7 @@ def _outcome_entry(
     return entry_about(
         stored,
         "approval_outcome",
-        {"outcome": outcome.value, "reason": reason},
+        {"outcome": outcome.value, "reason": reason, **opened(stored)},
         parent_id=parent_id,
         attributes={SpanAttribute.APPROVAL_DECISION: outcome.value},
     )
