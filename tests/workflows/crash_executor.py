@@ -23,7 +23,8 @@ from watchfloor_guardrails.action import Action, Target
 from watchfloor_guardrails.effect import ReadBack, TargetState
 from watchfloor_workflows.executor import run_executor
 
-DEAD_AFTER_S = 1.0
+DEAD_AFTER_S = 5.0
+"""More than the time between two signs of life; less than Temporal waits for one."""
 LOOK, ACT, DONE = "look", "act", "done"
 """Before the grant is consumed; before the effect; after it and before the receipt."""
 PAUSE = "pause"
