@@ -26,6 +26,7 @@ from watchfloor_guardrails.view import view_digest
 from watchfloor_service.actions.approval_record import CheckedRecord, approval_record, check_record
 from watchfloor_service.actions.approvals import list_waiting, load_approval
 from watchfloor_service.actions.detail import ActionDetail, load_action
+from watchfloor_service.commands import approval_measures
 from watchfloor_service.commands.action_page import print_approval, print_receipt, print_waiting
 from watchfloor_service.commands.outcome import ExitCode, answering, console, fail, print_empty, print_json
 from watchfloor_service.commands.person import Me, TokenOption, whoever
@@ -173,6 +174,8 @@ def verify(
     if not (checked.holds and checked.is_approved):
         raise typer.Exit(ExitCode.NO)
 
+
+approval_measures.register(app)
 
 _NOT_DONE: Final = frozenset(
     status.value for status in ProposalStatus if not status.is_open and status is not ProposalStatus.SUCCEEDED
