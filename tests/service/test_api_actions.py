@@ -253,6 +253,16 @@ def test_a_containment_is_taken_back_by_a_proposal_of_its_own(api: Api, incident
     assert client.get(f"/v1/actions/{proposal_id}").json()["undos"] == [undo]
 
 
+def test_an_undo_that_is_edited_to_another_target_is_no_undo_any_more(api: Api, incident_id: str) -> None:
+    origin = plant_waiting(api.store, api.settings, "default", incident_id)
+    carry_out(api.store, origin)
+    client = person(api)
+    undo = proposed(client.post(f"/v1/actions/{origin}/undo", json={"purpose": "it was our scanner"}))
+    same = proposed(client.post(f"/v1/actions/{undo}/edit", json={"target": "198.51.100.1", "reason": "as it was"}))
+    other = proposed(client.post(f"/v1/actions/{same}/edit", json={"target": "198.51.100.2", "reason": "that one"}))
+    assert (stored(api.store, same).draft.undo_of, stored(api.store, other).draft.undo_of) == (origin, None)
+
+
 def test_pages_give_every_action_once_the_newest_first(api: Api, incident_id: str) -> None:
     made = [plant_draft(api.store, "default", incident_id, target=f"198.51.100.{n}") for n in range(7)]
     with api.store.write() as connection:

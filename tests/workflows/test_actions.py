@@ -369,6 +369,21 @@ async def test_refused_votes_of_one_person_leave_the_others_their_no(bench: Acti
     assert reasons == [False] * 20 + [True] * 5
 
 
+async def test_a_release_that_nobody_called_an_undo_ends_the_containment_as_well(bench: ActionBench) -> None:
+    async with bench.workers():
+        contained = await waiting(bench)
+        await bench.vote(ANA, contained)
+        await bench.until(contained, SUCCEEDED)
+        released = await waiting(bench, action_class="allow ip", proposer=Proposer("ana", PrincipalKind.PERSON))
+        await bench.vote(BEN, released)
+        await bench.until(released, SUCCEEDED)
+        with bench.store.read() as connection:
+            held = connection.execute(select(lease)).one()
+        assert (held.state, held.undo_proposal_id) == ("ended", released)
+        # It may be contained again: nothing says any more that it is.
+        await waiting(bench)
+
+
 def account_of(store: Store, tenant: str, name: str, *roles: str) -> None:
     """An account, as the identity side keeps one."""
     with store.write() as connection:

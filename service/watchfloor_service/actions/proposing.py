@@ -188,6 +188,8 @@ def _edited(connection: Connection, caller: Caller, stored: StoredProposal, edit
         lease_s=old.lease_s if edit.lease_s is None else edit.lease_s,
         proposer=Proposer(caller.principal, caller.kind, None if asked == caller.principal else asked),
         facts=old.facts if facts is None else facts,
+        # Of another target it is no undo of what was done to this one.
+        undo_of=old.undo_of if target.value == old.target.value else None,
     )
 
 

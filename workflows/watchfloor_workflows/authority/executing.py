@@ -395,22 +395,25 @@ def _open_lease(connection: Connection, stored: StoredProposal, parent_id: str) 
 
 
 def _end_lease(connection: Connection, stored: StoredProposal, parent_id: str) -> list[Decision]:
-    """Where this was the undo of a containment, that one has ended, and was seen to have ended."""
-    if stored.draft.undo_of is None:
-        return []
-    ended = connection.execute(
+    """Where this takes containments of its target back, they have ended, and were seen to have ended; whoever asked."""
+    proposal = stored.sealed()
+    undone = [one.name for one in CATALOGUE.values() if one.is_containment and one.undo == proposal.action_class]
+    ended = connection.scalars(
         update(lease)
         .where(
             lease.c.tenant == stored.tenant,
-            lease.c.proposal_id == stored.draft.undo_of,
-            lease.c.target_value == str(stored.draft.target.value),
+            lease.c.action_class.in_(undone),
+            lease.c.tool == proposal.tool,
+            lease.c.target_kind == proposal.target_kind,
+            lease.c.target_value == str(proposal.target.value),
             lease.c.state != "ended",
         )
         .values(state="ended", ended_us=now_us(), undo_proposal_id=stored.id)
-    ).rowcount
-    if not ended:
-        return []
-    return [entry_about(stored, "lease", {"state": "ended", "lease": stored.draft.undo_of}, parent_id=parent_id)]
+        .returning(lease.c.proposal_id)
+    )
+    return [
+        entry_about(stored, "lease", {"state": "ended", "lease": one}, parent_id=parent_id) for one in sorted(ended)
+    ]
 
 
 def _charge(connection: Connection, stored: StoredProposal, policy: Policy, authority: Authority, now: int) -> None:
