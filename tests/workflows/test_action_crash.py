@@ -132,7 +132,7 @@ async def until(holds: Callable[[], object], what: str) -> None:
 async def waiting(bench: ActionBench, value: str = "203.0.113.7", lease_s: int | None = None) -> str:
     """A proposal whose approval is under way; its id."""
     proposal_id = bench.draft(value, lease_s=lease_s)
-    await bench.until(proposal_id, WAITING)
+    await until(lambda: bench.stored(proposal_id).status is WAITING, f"{proposal_id} waits")
     approval = bench.client.get_workflow_handle(wire.approval_workflow_id(bench.tenant, proposal_id))
     async with asyncio.timeout(PATIENCE_S):
         while not await exists(approval):
@@ -265,10 +265,9 @@ async def test_an_executor_may_be_killed_at_any_moment_and_nothing_happens_twice
     temporal_server: DevServer, tmp_path: Path, migrated_sqlite_file: Path
 ) -> None:
     # Side by side, since each waits for Temporal to notice that an executor is silent.
-    await asyncio.gather(
-        an_executor_is_killed_and_started_again(temporal_server, tmp_path / "again", migrated_sqlite_file),
-        one_of_two_executors_is_killed(temporal_server, tmp_path / "two", migrated_sqlite_file),
-    )
+    async with asyncio.TaskGroup() as stages:
+        for number, play in enumerate((an_executor_is_killed_and_started_again, one_of_two_executors_is_killed)):
+            stages.create_task(play(temporal_server, tmp_path / f"stage-{number}", migrated_sqlite_file))
 
 
 async def worker_server_and_worker_again_are_killed(folder: Path, database: Path) -> None:
@@ -332,7 +331,8 @@ async def a_worker_is_killed_with_a_vote_in_its_hand(server: DevServer, folder: 
 async def test_worker_and_server_may_be_killed_from_approval_to_the_end_of_the_lease(
     temporal_server: DevServer, tmp_path: Path, migrated_sqlite_file: Path
 ) -> None:
-    await asyncio.gather(
-        worker_server_and_worker_again_are_killed(tmp_path / "all", migrated_sqlite_file),
-        a_worker_is_killed_with_a_vote_in_its_hand(temporal_server, tmp_path / "vote", migrated_sqlite_file),
-    )
+    async with asyncio.TaskGroup() as stages:
+        stages.create_task(worker_server_and_worker_again_are_killed(tmp_path / "all", migrated_sqlite_file))
+        stages.create_task(
+            a_worker_is_killed_with_a_vote_in_its_hand(temporal_server, tmp_path / "vote", migrated_sqlite_file)
+        )
