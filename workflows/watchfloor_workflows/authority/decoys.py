@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from watchfloor_agents.response.specialist import NAME, NamedAddress, is_outside, purpose_of
-from watchfloor_core.alert import EntityKind, Severity
+from watchfloor_core.alert import EntityKind
 from watchfloor_core.errors import ConflictError, RefusedError
 from watchfloor_core.incident import Verdict
 from watchfloor_core.ledger.record import record_decisions
@@ -91,9 +91,8 @@ def _model(connection: Connection, held: StoredIncident, policy: Policy) -> Name
 
 
 def _varied(model: NamedAddress, draw: random.Random) -> NamedAddress:
-    """Not the same numbers in each: two alike would point at each other."""
-    severity = max(int(Severity.MEDIUM), model.severity - draw.randint(0, 1))
-    return replace(model, alerts=draw.randint(1, 2 * model.alerts), severity=severity)
+    """Another count in each: two alike would point at each other. The agent proposes the most severe ones alone."""
+    return replace(model, alerts=draw.randint(1, 2 * model.alerts))
 
 
 def _draft(held: StoredIncident, value: str, like: NamedAddress) -> ActionDraft:
