@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from sqlalchemy import Connection, select
@@ -130,9 +130,9 @@ def _targets(connection: Connection, held: StoredIncident) -> list[str]:
         .order_by(entity.c.value)
         .limit(_LOOKED_AT)
     ).all()
-    named = _named(connection, held)
-    found = [*ours, *(value for value in elsewhere if is_outside(value))]
-    return sorted({value for value in found if value not in named and _is_deniable(value)})
+    named = {_address(value) for value in _named(connection, held)}
+    found = {_address(value) for value in (*ours, *(value for value in elsewhere if is_outside(value)))}
+    return sorted(str(one) for one in found - named if one is not None and _is_deniable(one))
 
 
 def _named(connection: Connection, held: StoredIncident) -> set[str]:
@@ -153,10 +153,14 @@ def _named(connection: Connection, held: StoredIncident) -> set[str]:
     return {*entities, *(str(draft["target"]["value"]) for draft in drafts)}
 
 
-def _is_deniable(value: str) -> bool:
-    """Not what every tool refuses without being told: it would end before anybody sees it."""
+def _address(value: str) -> IPv4Address | IPv6Address | None:
+    """What the text names, however it is spelt; None where it is no address."""
     try:
-        address = ip_address(value)
+        return ip_address(value)
     except ValueError:
-        return False
+        return None
+
+
+def _is_deniable(address: IPv4Address | IPv6Address) -> bool:
+    """Not what every tool refuses without being told: it would end before anybody sees it."""
     return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
