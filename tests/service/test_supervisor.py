@@ -129,7 +129,7 @@ def test_parts_stop_in_order_whatever_the_order_of_their_start(tmp_path: Path) -
         await supervisor.until_ready()
 
     watched = supervised(tmp_path, body)
-    assert stops.read_text().split() == ["api", "correlator", "worker", "temporal"]
+    assert stops.read_text().split() == ["api", "correlator", "worker", "executor", "temporal"]
     assert watched.processes == {}
     assert (tmp_path / "logs" / "api.log").read_text() == "api says hello\napi stopped\n"
 

@@ -14,7 +14,7 @@ from watchfloor_core.incident import IncidentStatus, Verdict
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import incident
-from watchfloor_core.store.schema_authority import action_grant, approval_vote, execution, lease
+from watchfloor_core.store.schema_authority import action_grant, action_proposal, approval_vote, execution, lease
 from watchfloor_core.store.schema_identity import account, account_role
 from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.approval import VoteDecision
@@ -327,6 +327,35 @@ async def test_an_approval_that_waits_outlives_its_worker(bench: ActionBench) ->
         await bench.until(proposal_id, SUCCEEDED)
 
     assert len(bench.tool.effects) == 1
+
+
+async def test_whoever_ends_the_workflows_of_a_lease_keeps_nothing_contained(bench: ActionBench) -> None:
+    async with bench.workers():
+        proposal_id = await waiting(bench, lease_s=3_600)
+        await bench.vote(ANA, proposal_id)
+        await bench.until(proposal_id, SUCCEEDED)
+        await bench.handle(proposal_id).terminate("by somebody who reaches Temporal")
+        with bench.store.write() as connection:
+            connection.execute(update(lease).values(ends_us=lease.c.opened_us - 61_000_000))
+        assert await bench.relay.sweep() == 1
+        await asyncio.wait_for(bench.handle(proposal_id).result(), 30)
+
+    assert [one for one, _, _ in bench.tool.effects] == ["deny ip", "allow ip"]
+
+
+async def test_an_approval_whose_workflow_is_gone_still_ends_as_a_no(bench: ActionBench) -> None:
+    async with bench.workers():
+        proposal_id = await waiting(bench)
+        await bench.handle(proposal_id).terminate("by somebody who reaches Temporal")
+        with bench.store.write() as connection:
+            held = (bench.stored(proposal_id).ruling or {}) | {}
+            terms = {**held["terms"], "deadline_us": 1}
+            connection.execute(update(action_proposal).values(deadline_us=1, ruling={**held, "terms": terms}))
+        assert await bench.relay.sweep() == 1
+        await bench.until(proposal_id, ProposalStatus.EXPIRED)
+        assert await bench.relay.sweep() == 0
+
+    assert bench.tool.effects == []
 
 
 async def test_a_forged_grant_is_refused(bench: ActionBench) -> None:

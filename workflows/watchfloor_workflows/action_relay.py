@@ -17,7 +17,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from watchfloor_core.clock import now_us
+from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.errors import UnavailableError
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
@@ -25,11 +25,14 @@ from watchfloor_core.store.schema_authority import action_outbox
 from watchfloor_workflows import search_attributes, wire
 from watchfloor_workflows.action_messages import RunActionInput, VoidApprovalInput
 from watchfloor_workflows.action_workflow import ActionWorkflow
+from watchfloor_workflows.authority.overdue import overdue
 
 logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE: Final = 200
 IDLE_S: Final = 0.5
+SWEEP_US: Final = 60 * MICROSECONDS
+"""How often it is looked for what stands still."""
 LONGEST_BACKOFF_S: Final = 15.0
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
@@ -44,10 +47,13 @@ class ActionRelay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until told to stop. A store or Temporal that is down is waited for."""
-        wait_s = IDLE_S
+        wait_s, swept_us = IDLE_S, now_us()
         while not stop.is_set():
             try:
                 await self.drain()
+                if now_us() - swept_us > SWEEP_US:
+                    swept_us = now_us()
+                    await self.sweep()
                 wait_s = IDLE_S
             except (UnavailableError, RPCError) as error:
                 wait_s = min(LONGEST_BACKOFF_S, wait_s * 2)
@@ -68,6 +74,20 @@ class ActionRelay:
                 delivered += 1
             if not rows:
                 return delivered
+
+    async def sweep(self) -> int:
+        """Start the workflows anew of proposals that stand still; returns how many. Where one runs, it is left alone.
+
+        Raises RPCError where Temporal does not take one.
+        """
+        started = 0
+        for tenant, proposal_id in await asyncio.to_thread(self._overdue):
+            started += await self._start(tenant, proposal_id)
+        return started
+
+    def _overdue(self) -> list[tuple[str, str]]:
+        with self._store.read() as connection:
+            return overdue(connection, now_us())
 
     def _waiting(self) -> list[tuple[int, str, str, str, str]]:
         table = action_outbox.c
@@ -94,21 +114,24 @@ class ActionRelay:
             ):
                 await self._void(workflow_id, reason)
 
-    async def _start(self, tenant: str, proposal_id: str) -> None:
+    async def _start(self, tenant: str, proposal_id: str) -> bool:
+        """False where its workflow runs already."""
         try:
             await self._client.start_workflow(
                 ActionWorkflow.run,
                 RunActionInput(tenant, proposal_id, self._settings.executor_queue),
                 id=wire.action_workflow_id(tenant, proposal_id),
                 task_queue=self._settings.task_queue,
-                # A proposal runs once: what has ended is proposed anew under another id.
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                # A second run goes on from where the store says that the proposal stands: nothing is done twice.
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 search_attributes=search_attributes.of_new_workflow(tenant),
                 rpc_timeout=_RPC_TIMEOUT,
             )
         except WorkflowAlreadyStartedError:
-            logger.info("proposal %s was delivered before", proposal_id)
+            logger.info("the workflow of proposal %s runs already", proposal_id)
+            return False
+        return True
 
     async def _void(self, workflow_id: str, reason: str) -> None:
         handle = self._client.get_workflow_handle(workflow_id)

@@ -279,7 +279,7 @@ def _charge_rate(connection: Connection, stored: StoredProposal, policy: Policy,
     if stored.is_decoy:
         # What is planted to measure people takes nothing away from what they may really approve.
         return
-    rate = Charge("approvals", vote.principal, 1, in_use.limits.approvals_per_hour, HOUR_S, stored.id)
+    rate = Charge("approvals", vote.principal, 1, in_use.limits.approvals_per_hour, HOUR_S, f"approval {stored.id}")
     charge(connection, stored.tenant, [rate], now)
 
 
