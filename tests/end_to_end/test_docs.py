@@ -92,7 +92,8 @@ def watchfloor_commands() -> Iterator[tuple[str, list[str]]]:
                 call, words = words[:end], words[end + 1 :]
                 at = next((index for index, word in enumerate(call) if Path(word).name == "watchfloor"), None)
                 if at is not None and all("=" in word or Path(word).name != word for word in call[:at]):
-                    yield f"{block}: {line}", [word for word in call[at + 1 :] if word not in {">", "2>"}]
+                    redirect = next((index for index, word in enumerate(call) if word in {">", "2>"}), len(call))
+                    yield f"{block}: {line}", call[at + 1 : redirect]
 
 
 @EACH_PAGE
