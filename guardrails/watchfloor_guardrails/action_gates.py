@@ -120,9 +120,10 @@ def _switch(proposal: ActionProposal, context: ActionContext) -> str | None:
     if context.kill_epoch is None:
         return "the kill switches cannot be read"
     if context.engaged:
-        return f"engaged for {', '.join(map(repr, context.engaged))}"
+        return f"a kill switch is engaged for {', '.join(map(repr, context.engaged))}"
     if context.kill_epoch != proposal.kill_epoch:
-        return f"a switch was thrown since (epoch {proposal.kill_epoch}, now {context.kill_epoch}); propose it anew"
+        epochs = f"epoch {proposal.kill_epoch}, now {context.kill_epoch}"
+        return f"a kill switch was thrown since ({epochs}); propose it anew"
     return None
 
 

@@ -20,7 +20,7 @@ from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import action_proposal, approval_shown, approval_vote
 from watchfloor_guardrails.approval import VoteDecision
 from watchfloor_guardrails.assertion import KeyKind, challenge_of, message_of
-from watchfloor_guardrails.decision import PrincipalKind
+from watchfloor_guardrails.decision import Principal, PrincipalKind
 from watchfloor_guardrails.enrolment import STATEMENT_TYPE, key_id_of, possession_statement, vouching_statement
 from watchfloor_guardrails.roles import Role, Scope, scopes_of
 from watchfloor_service.actions.approval_record import check_record
@@ -30,6 +30,7 @@ from watchfloor_service.testing import Api, eve_lines, plant_incidents, served
 from watchfloor_service.testing_actions import AGENT, plant_draft, plant_waiting, seal
 from watchfloor_service.testing_passkey import PRESENT, SoftPasskey
 from watchfloor_workflows.action_messages import VoteInput
+from watchfloor_workflows.authority.kill_switch import engage, release
 
 RESPONDER = tuple(scopes_of([Role.RESPONDER]))
 ORIGIN = "http://localhost:8470"
@@ -142,6 +143,23 @@ def test_what_waits_is_shown_with_why_and_with_whether_one_may_decide(api: Api, 
     (seen,) = viewer.client.get("/v1/approvals").json()["approvals"]
     assert seen["may_decide"] is False
     assert any("approvals:decide" in reason for reason in seen["why_not"])
+
+
+def test_nobody_is_asked_to_sign_what_a_kill_switch_has_ended(api: Api, waiting: str, ana: Person) -> None:
+    def said() -> object:
+        [one] = ana.client.get("/v1/approvals").json()["approvals"]
+        return one["why_not"]
+
+    bo = Principal("bo", PrincipalKind.PERSON)
+    assert said() == []
+    engage(api.store, "default", "tool:elsewhere", bo, "another tool")
+    assert said() == []
+    engage(api.store, "default", "all", bo, "enough")
+    assert said() == ["a kill switch is engaged for 'all'"]
+    release(api.store, "default", "all", bo, "mended")
+    assert said() == ["a kill switch was thrown since it was proposed; deny it, and propose anew what is still wanted"]
+    no = {"decision": "deny", "digest": ana.view(waiting)["digest"], "comment": "over"}
+    assert ana.decide(waiting, no).json()["outcome"] == "denied"
 
 
 def test_the_most_urgent_comes_first_however_many_are_newer(api: Api, incident_id: str, ana: Person) -> None:

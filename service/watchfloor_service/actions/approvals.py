@@ -20,8 +20,10 @@ from watchfloor_guardrails.roles import Scope
 from watchfloor_service.access.approver_keys import HeldKey, list_keys
 from watchfloor_service.access.caller import Caller
 from watchfloor_service.actions.listing import ActionSummary, summary_of
+from watchfloor_workflows.authority.kill_switch import read_switches
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.sealing import terms_of
+from watchfloor_workflows.authority.surroundings import scopes_of
 from watchfloor_workflows.authority.voting import open_approval
 
 MAX_WAITING: Final = 200
@@ -86,7 +88,7 @@ def list_waiting(connection: Connection, caller: Caller, *, limit: int = MAX_WAI
     waiting = [read_proposal(connection, caller.tenant, proposal_id) for proposal_id in ids.all()]
     at_us = now_us()
     asked = [(stored, _asked(connection, stored)) for stored in waiting]
-    return [_summary(stored, approval, caller, at_us) for stored, approval in asked if approval is not None]
+    return [_summary(connection, stored, approval, caller, at_us) for stored, approval in asked if approval is not None]
 
 
 def load_approval(
@@ -99,7 +101,7 @@ def load_approval(
     at_us = now_us()
     live = [one for one in list_keys(connection, caller.principal) if one.key.is_live(at_us)]
     return ApprovalDetail(
-        approval=_summary(stored, approval, caller, at_us),
+        approval=_summary(connection, stored, approval, caller, at_us),
         view=stored.view or "",
         view_digest=approval.view_digest,
         digest=approval.digest,
@@ -116,8 +118,10 @@ def _asked(connection: Connection, stored: StoredProposal) -> OpenApproval | Non
         return None
 
 
-def _summary(stored: StoredProposal, approval: OpenApproval, caller: Caller, at_us: int) -> ApprovalSummary:
-    why_not = _why_not(approval, caller, at_us)
+def _summary(
+    connection: Connection, stored: StoredProposal, approval: OpenApproval, caller: Caller, at_us: int
+) -> ApprovalSummary:
+    why_not = [*_why_not(approval, caller, at_us), *_stopped(connection, stored)]
     terms = terms_of(stored)
     return ApprovalSummary(
         action=summary_of(stored),
@@ -139,6 +143,19 @@ def _why_not(approval: OpenApproval, caller: Caller, at_us: int) -> list[str]:
     if Scope.APPROVALS_DECIDE not in caller.scopes:
         against.append(f"this takes scope {Scope.APPROVALS_DECIDE.value!r}")
     return against
+
+
+def _stopped(connection: Connection, stored: StoredProposal) -> list[str]:
+    """What the kill switches have against what waits: the ruling before the act would refuse it, so nobody signs it."""
+    if stored.status is not ProposalStatus.WAITING or stored.proposal is None:
+        return []
+    scopes = scopes_of(stored.tenant, stored.draft.action_class, stored.proposal.tool, stored.draft.proposer.name)
+    switches = read_switches(connection, scopes)
+    if switches.engaged:
+        return [f"a kill switch is engaged for {', '.join(map(repr, switches.engaged))}"]
+    if switches.epoch != stored.proposal.kill_epoch:
+        return ["a kill switch was thrown since it was proposed; deny it, and propose anew what is still wanted"]
+    return []
 
 
 def voter_of(caller: Caller) -> Voter:

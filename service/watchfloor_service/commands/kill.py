@@ -66,7 +66,7 @@ def release(scope: ScopeArgument, reason: Reason, tenant: TenantOption = None, a
     if as_json:
         print_json(released)
     else:
-        console().print(f"{scope} is let go (epoch {released.epoch}); what was granted before must be proposed anew.")
+        console().print(f"{scope} is let go (epoch {released.epoch}); propose anew what waited or was granted before.")
 
 
 @app.command()
@@ -166,4 +166,4 @@ def _ms(us: int) -> str:
 
 
 def _when(us: int) -> str | None:
-    return to_iso(us) if us else None
+    return to_iso(us)[:19] + "Z" if us else None
