@@ -290,6 +290,15 @@ class CarryingOut:
         return VoteResult(ApprovalOutcome.APPROVED, 1, 1)
 
 
+def test_what_cannot_be_written_or_is_no_target_is_said_and_no_defect(run: Run, waiting: str, tmp_path: Path) -> None:
+    unwritable = run("approvals", "export", waiting, str(tmp_path / "nowhere" / "approval.json"))
+    assert unwritable.exit_code == 2
+    assert "cannot be written" in unwritable.stderr
+    bare = run("action", "propose", "deny ip", "198.51.100.7", "--incident", "inc-0", "--purpose", "a kind is missing")
+    assert bare.exit_code == 2
+    assert "KIND:VALUE" in bare.stderr
+
+
 @pytest.mark.parametrize(("outcome", "code"), [("succeeded", 0), ("unknown", 1), ("failed", 1)])
 def test_the_receipt_is_printed_with_what_was_read_back(
     run: Run, store: Store, settings: Settings, waiting: str, outcome: str, code: int, monkeypatch: pytest.MonkeyPatch

@@ -143,7 +143,8 @@ class _Reader:
         kind = self._kinds.get(given["kind"]) if isinstance(given.get("kind"), str) else None
         if kind is None:
             known = ", ".join(sorted(self._kinds))
-            self._wrong((*at, "kind"), f"kind is {given.get('kind')!r}; known are: {known} (see targets_allowed)")
+            said = f"kind is {given.get('kind')!r}; known are: {known}"
+            self._wrong((*at, "kind"), f"{said}; WATCHFLOOR_TARGETS_ALLOWED lets others in")
             return None
         classes = self._classes(at, given.get("action_classes"), kind)
         options = self._options(at, {name: value for name, value in given.items() if name not in _COMMON}, kind)

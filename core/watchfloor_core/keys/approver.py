@@ -116,7 +116,9 @@ def load_approver_key(path: Path, passphrase: Callable[[], str]) -> Signer:
     except ValueError as error:
         if stretched is not None:
             raise RefusedError(f"the passphrase is not that of {str(path)!r}, or the file is damaged") from error
-        raise ConfigurationError(f"{str(path)!r} is no PEM private key: {error}") from error
+        raise ConfigurationError(
+            f"{str(path)!r} is no private key in PEM form; `watchfloor keys new` makes one"
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigurationError(f"{str(path)!r} is a {type(key).__name__}, expected an Ed25519 private key")
     return Signer(key)

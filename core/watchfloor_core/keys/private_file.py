@@ -25,7 +25,7 @@ def read_private(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError as error:
-        raise ConfigurationError(f"the key file {str(path)!r} cannot be read ({error.strerror})") from error
+        raise ConfigurationError(f"the file {str(path)!r} cannot be read ({error.strerror})") from error
     with os.fdopen(descriptor, "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode) or state.st_mode & 0o077 or state.st_uid != os.geteuid():

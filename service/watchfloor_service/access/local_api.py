@@ -21,7 +21,7 @@ from watchfloor_core.ports import Json
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.address import shown
 from watchfloor_core.store.engine import Store
-from watchfloor_core.untrusted import quote_untrusted
+from watchfloor_core.untrusted import escape_untrusted, quote_untrusted
 from watchfloor_service.access.operator_token import operator_token
 from watchfloor_service.supervision.running import find_running
 
@@ -107,6 +107,8 @@ def _error(status: int, detail: str, content: dict[str, Json]) -> WatchfloorErro
             return ConflictError(detail)
         case 409:
             return RefusedError(detail)
+        case 403:
+            return RefusedError(detail)
         case 429 | 500 | 503:
             return UnavailableError(detail)
         case _:
@@ -118,4 +120,10 @@ def _field_errors(content: dict[str, Json]) -> str:
     errors = content.get("errors")
     if not isinstance(errors, list):
         return ""
-    return "".join(f"\n  {quote_untrusted(json.dumps(error), 200)}" for error in errors)
+    return "".join(f"\n  {_field_error(error)}" for error in errors)
+
+
+def _field_error(error: Json) -> str:
+    if isinstance(error, dict) and {"path", "message"} <= error.keys():
+        return f"{escape_untrusted(str(error['path'])[:100])}: {escape_untrusted(str(error['message'])[:300])}"
+    return quote_untrusted(json.dumps(error), 200)

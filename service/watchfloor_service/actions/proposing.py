@@ -82,7 +82,8 @@ def draft_of(connection: Connection, caller: Caller, wish: Wish) -> ActionDraft:
     """
     facts = facts_of(connection, caller.tenant, wish.incident_id, wish.target_kind, wish.target)
     if facts is None:
-        raise NotFoundError(f"no incident {wish.incident_id!r} in this tenant; `watchfloor incident list` shows them")
+        where = f"in tenant {caller.tenant!r}; `watchfloor incident list` shows them"
+        raise NotFoundError(f"no incident {wish.incident_id!r} {where}")
     by = Principal(caller.principal, caller.kind)
     return ActionDraft(
         incident_id=wish.incident_id,

@@ -12,6 +12,7 @@ import typer
 
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.ports import Json
+from watchfloor_guardrails.catalogue import TargetKind
 from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_service.actions.detail import load_action
 from watchfloor_service.actions.listing import MAX_PAGE, list_actions
@@ -92,7 +93,10 @@ def propose(
     as_json: JsonOption = False,
 ) -> None:
     """Propose an action. The policy decides whether people are asked; you never approve what you proposed."""
-    kind, _, value = target.partition(":")
+    kind, separator, value = target.partition(":")
+    if not separator or kind not in set(TargetKind) or not value:
+        expected = f"KIND:VALUE with one of the kinds {', '.join(TargetKind)}, such as ip:198.51.100.7"
+        raise typer.BadParameter(f"{target!r} is no target; expected {expected}", param_hint="TARGET")
     body: dict[str, Json] = {
         "incident_id": incident,
         "action_class": action_class,
@@ -172,7 +176,8 @@ def _send(path: str, body: dict[str, Json], token_file: TokenOption, tenant: str
             print_json(answer)
         else:
             fresh = answer["proposal_id"]
-            console().print(f"Proposed as {fresh}; `watchfloor action show {fresh}` says what becomes of it.")
+            where = f" --tenant {place.tenant}" if tenant else ""
+            console().print(f"Proposed as {fresh}; `watchfloor action show {fresh}{where}` says what becomes of it.")
 
 
 def _arguments(given: list[str]) -> dict[str, Json]:

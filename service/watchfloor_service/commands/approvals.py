@@ -154,7 +154,12 @@ def export(
         if str(file) == "-":
             print_json(record)
             return
-        file.write_bytes(canonical(record) + b"\n")
+        try:
+            file.write_bytes(canonical(record) + b"\n")
+        except OSError as error:
+            raise ConfigurationError(
+                f"the approval cannot be written to {str(file)!r} ({error.strerror}); name a file in a folder of yours"
+            ) from error
         console().print(f"{file} holds the approval of {proposal_id}; `watchfloor approvals verify` checks it.")
 
 
@@ -218,7 +223,8 @@ def _require_registered(me: Me, shown: dict[str, Json], key_id: str) -> None:
     keys: Any = shown["keys"]  # Any: as above
     if key_id not in {key["key_id"] for key in keys}:
         raise RefusedError(
-            f"key {key_id} is not registered for {me.caller.principal}; `watchfloor keys new` makes and registers one"
+            f"key {key_id} is not registered for {me.caller.principal}; `watchfloor keys new` "
+            "makes and registers one, and --token-file acts as the person whose key it is"
         )
 
 

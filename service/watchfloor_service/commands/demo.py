@@ -145,7 +145,9 @@ def _tell_story(settings: Settings, plan: Plan, outcome: Outcome) -> None:
         out.print(proposed_table(story.proposed))
         prefix = command_prefix(settings)
         out.print(f"decide:     {prefix} approvals show {story.proposed[0].id} --tenant {plan.tenant}", soft_wrap=True)
-        out.print(f"            (while `{prefix} up` runs; sign with a key of `watchfloor keys new`)", soft_wrap=True)
+        out.print(
+            f"            (while this or `{prefix} up` runs; `{prefix} keys new` makes a key to sign)", soft_wrap=True
+        )
     for line in where_next(settings, plan.tenant, story.summary):
         out.print(line, soft_wrap=True)
 

@@ -18,13 +18,18 @@ from watchfloor_service.incidents.detail import IncidentDetail, ObservationView
 from watchfloor_service.incidents.listing import IncidentSummary
 
 STRONGEST: Final = 5
+NARROW: Final = 110
+"""Columns below which a table of incidents would break its words."""
 ENTITIES: Final = 15
 ATTRIBUTES: Final = 3
 _STYLES: Final = {"escalated": "bold red", "queued": "yellow", "closed": "green"}
 
 
 def print_queue(incidents: Sequence[IncidentSummary]) -> None:
-    """One line an incident."""
+    """One line an incident; two where the terminal is too narrow for that."""
+    if console().width < NARROW:
+        _print_narrow_queue(console(), incidents)
+        return
     print_table(
         ["incident", "status", "verdict", "P(TP)", "severity", "alerts", "last alert", "title"],
         [
@@ -43,6 +48,14 @@ def print_queue(incidents: Sequence[IncidentSummary]) -> None:
         right=["P(TP)", "alerts"],
         whole=["incident", "status", "verdict", "P(TP)", "alerts"],
     )
+
+
+def _print_narrow_queue(out: Console, incidents: Sequence[IncidentSummary]) -> None:
+    for x in incidents:
+        verdict = f"{x.verdict or '–'} {_probability(x.probability)}"
+        out.print(Text(f"{x.incident_id} {x.status} {verdict}", _STYLES.get(x.status, "")))
+        out.print(Text(f"  {x.severity}, alerts: {x.alert_count:,}, the last {_to_second(x.last_alert_at)}"))
+        out.print(Text(f"  {quote_untrusted(x.title, 80)}"))
 
 
 def print_incident(found: IncidentDetail) -> None:

@@ -162,9 +162,9 @@ def history(
         else:
             print_table(
                 ["version", "author", "activated", "by", "digest"],
-                [[p.version, p.author, to_iso(p.activated_us), p.activated_by, p.digest] for p in found],
+                [[p.version, p.author, to_iso(p.activated_us)[:19] + "Z", p.activated_by, p.digest] for p in found],
                 right=["version"],
-                whole=["digest"],
+                whole=["version", "author", "activated", "by"],
             )
 
 
@@ -196,7 +196,8 @@ def _lines(folder: Path, report: BundleReport) -> list[str]:
         lines += [f"       {test.file}:{test.line}: {failure}" for failure in test.failures]
     wrong = sum(bool(test.failures) for test in report.tests)
     if report.content is None:
-        lines.append(f"{folder} has {len(report.problems)} mistakes.")
+        found = len(report.problems)
+        lines.append(f"{folder} has {found} mistake{'' if found == 1 else 's'}.")
     else:
         content = report.content
         said = f"{wrong} of {len(report.tests)} examples do not hold" if wrong else f"{len(report.tests)} examples hold"

@@ -38,7 +38,7 @@ def proposed_table(proposed: Sequence[StoredProposal]) -> Table:
     """What waits for people, with the reason in the proposer's words."""
     table = Table(title="What an agent proposes to do, and may not without you", title_justify="left", box=box.SIMPLE)
     table.add_column("proposal", no_wrap=True)
-    table.add_column("action")
+    table.add_column("action", overflow="fold")
     table.add_column("for incident", no_wrap=True)
     table.add_column("why", overflow="fold")
     for one in proposed:

@@ -50,6 +50,8 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self._first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Where several parts fail at once, only the first is asked for its reason; the others are no defect.
+        self._first_ready.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         self._sign_of_life = 0.0
         self._refusal: str | None = None
         self._tail: deque[bytes] = deque(maxlen=5)

@@ -35,7 +35,7 @@ class Heartbeat:
 
     def failed(self, reason: str) -> None:
         """The process cannot do its work before an operator has mended something."""
-        self._say(FAILED + " ".join(reason.split("\n")).encode("utf-8", "replace"))
+        self._say(FAILED + "; ".join(reason.split("\n")).encode("utf-8", "replace"))
 
     def __enter__(self) -> Self:
         """Beat from a thread of its own until the end of the block.

@@ -17,7 +17,7 @@ _WORDS: Final = {
     NoticeKind.ESCALATE: "still waits for a decision, and nobody has given one",
     NoticeKind.VETO_WINDOW: "happens at the deadline unless somebody says no",
     NoticeKind.ENDED: "is decided",
-    NoticeKind.RECEIPT: "was carried out",
+    NoticeKind.RECEIPT: "was acted on",
     NoticeKind.UNKNOWN: "may or may not have taken effect: look at the target, then lift the freeze",
 }
 

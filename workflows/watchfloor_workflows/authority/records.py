@@ -72,7 +72,7 @@ def read_proposal(connection: Connection, tenant: str, proposal_id: str, *, lock
     """The proposal; with ``lock`` no one else changes it until the transaction ends. Raises `NotFoundError`."""
     row = connection.execute(_LOCK if lock else _READ, {"of_tenant": tenant, "of_id": proposal_id}).one_or_none()
     if row is None:
-        raise NotFoundError(f"no proposal {proposal_id!r} in this tenant; `watchfloor action list` shows them")
+        raise NotFoundError(f"no proposal {proposal_id!r} in tenant {tenant!r}; `watchfloor action list` shows them")
     return _stored(row)
 
 
