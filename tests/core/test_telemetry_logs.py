@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +52,17 @@ def test_a_record_is_one_line_of_json_with_its_fields(capsys: pytest.CaptureFixt
         "logger": "watchfloor.test",
         "message": "closed 3 incidents",
     }
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_the_address_of_a_request_may_be_a_credential_and_is_not_logged(
+    capsys: pytest.CaptureFixture[str], level: Literal["info", "debug"]
+) -> None:
+    configure_logging(Settings(log_level=level), "watchfloor-worker")
+    transport = httpx.MockTransport(lambda request: httpx.Response(202))
+    with httpx.Client(transport=transport) as client:
+        client.post("https://flows.example.org/hook?sig=c0ffee", headers={"Authorization": "Bearer c0ffee"})
+    assert "c0ffee" not in capsys.readouterr().err
 
 
 def test_text_from_an_alert_cannot_forge_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,8 @@ MAX_FIELD: Final = 1_024
 """Characters of a field and of a line of a stack."""
 MAX_FRAMES: Final = 60
 """Lines of a stack: the last ones."""
+_TELL_ADDRESSES: Final = ("httpx", "httpcore")
+"""They log the whole address of each request, and headers when debugging; that of a Teams channel is a credential."""
 
 _Fault: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None] | None"
 _OF_EVERY_RECORD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -37,6 +39,8 @@ def configure_logging(settings: Settings, service_name: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service_name))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    for name in _TELL_ADDRESSES:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class JsonLines(logging.Formatter):
