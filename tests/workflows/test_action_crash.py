@@ -261,12 +261,35 @@ async def one_of_two_executors_is_killed(server: DevServer, folder: Path, databa
         assert made.tenant_is_sound()
 
 
+async def an_executor_stands_still_and_wakes(server: DevServer, folder: Path, database: Path) -> None:
+    async with stage(server, folder, database) as made:
+        await made.start(*WORKER)
+        sleeper = await made.executor("203.0.113.1=pause")
+        proposal_id = await made.approved("203.0.113.1")
+        await made.reached("pause", "203.0.113.1")
+        await made.executor()
+        assert (await ended(made.bench, proposal_id))[0] is FAILED
+        sleeper.send_signal(signal.SIGCONT)
+        await until(lambda: made.bench.stored(proposal_id).status is not FAILED, "the failure is taken back")
+
+        # It had begun before it stood still: what is there now is said, and held, and nothing more is done.
+        assert made.listed() == ["203.0.113.1"]
+        assert (await ended(made.bench, proposal_id))[0] is UNKNOWN
+        await the_class_is_frozen(made.bench, proposal_id)
+        assert made.tenant_is_sound()
+
+
 async def test_an_executor_may_be_killed_at_any_moment_and_nothing_happens_twice(
     temporal_server: DevServer, tmp_path: Path, migrated_sqlite_file: Path
 ) -> None:
     # Side by side, since each waits for Temporal to notice that an executor is silent.
     async with asyncio.TaskGroup() as stages:
-        for number, play in enumerate((an_executor_is_killed_and_started_again, one_of_two_executors_is_killed)):
+        plays = (
+            an_executor_is_killed_and_started_again,
+            one_of_two_executors_is_killed,
+            an_executor_stands_still_and_wakes,
+        )
+        for number, play in enumerate(plays):
             stages.create_task(play(temporal_server, tmp_path / f"stage-{number}", migrated_sqlite_file))
 
 

@@ -14,7 +14,7 @@ from watchfloor_workflows.action_messages import VoteInput, VoteResult
 from watchfloor_workflows.desk import raise_meaning
 
 _ANSWER_TIMEOUT: Final = timedelta(seconds=30)
-_STARTING_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+_STARTING_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Waits for an approval's workflow that is not there yet."""
 
 

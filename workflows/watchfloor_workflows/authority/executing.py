@@ -9,6 +9,8 @@ In this order, and nothing of it can be left out by a caller::
     read back, record what was found
 
 A process that dies after consuming never acts a second time: whoever takes over reads back, and says what can be known.
+One that only stood still does not act once it counts as dead; where it had begun before, and brings about late what was
+recorded as failed meanwhile, the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ class _Consumed:
     grant: Grant
     authority: AuthorityKind
     permit: EffectPermit
-    before: TargetState
+    at_us: int
 
 
 class Executor:
@@ -206,7 +208,7 @@ class Executor:
             )
             record_decisions(connection, stored.tenant, [ruled, begun])
             write_proposal(connection, stored.tenant, stored.id, {"status": ProposalStatus.EXECUTING.value}, begun)
-        return _Consumed(stored, grant, authority.kind, permit, before)
+        return _Consumed(stored, grant, authority.kind, permit, now)
 
     def _look(self, proposal: ActionProposal) -> tuple[ActionTarget, TargetState]:
         try:
@@ -222,11 +224,16 @@ class Executor:
         is_certain = True
         with self._beating(tenant, consumed.grant.grant_id):
             try:
+                if now_us() - consumed.at_us >= self._dead_after_us:
+                    raise NotDoneError("this executor stood still for so long that it counts as dead")
                 tool.act(consumed.permit)
             except NotDoneError as error:
                 problem = f"the tool did nothing: {error}"
-            except Exception as error:
-                logger.exception("tool %s failed in the middle of %s", action.tool, consumed.stored.id)
+            except Exception as error:  # noqa: BLE001 - whatever a tool raises, its effect must be looked for
+                # Its class alone: what a tool puts into a message may be a credential of its own.
+                logger.error(
+                    "tool %s failed in the middle of %s: %s", action.tool, consumed.stored.id, type(error).__name__
+                )
                 problem, is_certain = f"the tool failed: {type(error).__name__}", False
             effect, found = self._read_back(tool, action, consumed.permit.key)
         status, reason = _outcome(effect, problem, is_certain=is_certain)
@@ -285,7 +292,13 @@ class Executor:
             stored = read_proposal(connection, stored.tenant, stored.id, lock=True)
             if not _finish(connection, stored.tenant, grant_id, status, receipt):
                 # Another one has taken over meanwhile and has said how it ended.
-                return ExecuteActionResult(stored.status, stored.reason or "")
+                if stored.status is not ProposalStatus.FAILED or status is ProposalStatus.FAILED:
+                    return ExecuteActionResult(stored.status, stored.reason or "")
+                # It said that nothing was changed, and now something is, or may be.
+                reason = f"it was recorded as failed, and then an executor that stood still ended late: {status}"
+                status = ProposalStatus.UNKNOWN
+                receipt |= {"outcome": status.value, "reason": reason}
+                _amend(connection, stored.tenant, grant_id, status, receipt)
             told = entry_about(
                 stored,
                 "receipt",
@@ -471,6 +484,17 @@ def _finish(
         .values(phase="done", outcome=status.value, receipt=receipt, ended_us=now, beat_us=now)
     ).rowcount
     return finished == 1
+
+
+def _amend(
+    connection: Connection, tenant: str, grant_id: str, status: ProposalStatus, receipt: Mapping[str, JsonValue]
+) -> None:
+    """Put another outcome in the place of one that has turned out wrong; the ledger keeps both."""
+    connection.execute(
+        update(execution)
+        .where(execution.c.tenant == tenant, execution.c.grant_id == grant_id)
+        .values(outcome=status.value, receipt=receipt)
+    )
 
 
 def _envelope(connection: Connection, order: ExecuteActionInput) -> str:
