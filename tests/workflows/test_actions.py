@@ -18,11 +18,13 @@ from watchfloor_core.store.schema_authority import action_grant, action_proposal
 from watchfloor_core.store.schema_identity import account, account_role
 from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.approval import VoteDecision
+from watchfloor_guardrails.autonomy import DEFAULT_MATRIX_FILE
 from watchfloor_guardrails.decision import Principal, PrincipalKind
 from watchfloor_guardrails.effect import EffectPermit, NotDoneError
 from watchfloor_guardrails.proposal import ProposalStatus, Proposer
 from watchfloor_workflows.action_messages import ExecuteActionInput, ProposalRef
-from watchfloor_workflows.authority.kill_switch import engage
+from watchfloor_workflows.authority.kill_switch import engage, release
+from watchfloor_workflows.authority.records import list_proposals
 from watchfloor_workflows.authority.responding import void_what_changed
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.executor import make_executor
@@ -356,6 +358,43 @@ async def test_an_approval_whose_workflow_is_gone_still_ends_as_a_no(bench: Acti
         assert await bench.relay.sweep() == 0
 
     assert bench.tool.effects == []
+
+
+async def test_what_a_thrown_switch_or_a_new_policy_has_outdated_is_proposed_anew(bench: ActionBench) -> None:
+    ben = Principal("ben", PrincipalKind.PERSON)
+    async with bench.workers():
+        agents = await waiting(bench)
+        persons = await waiting(bench, value="203.0.113.8", proposer=Proposer("ana", PrincipalKind.PERSON))
+        scope = f"tenant:{bench.tenant}"
+        engage(bench.store, bench.tenant, scope, ben, "a drill")
+        await bench.relay.sweep()
+        assert bench.stored(agents).status is WAITING
+        release(bench.store, bench.tenant, scope, ben, "over")
+        await bench.relay.sweep()
+        await bench.relay.drain()
+        for proposal_id in (agents, persons):
+            assert (await bench.until(proposal_id, ProposalStatus.VOIDED)).reason == (
+                "a kill switch was thrown and let go since"
+            )
+            await bench.handle(proposal_id).result()
+        (again,) = others(bench, agents, persons)
+        await bench.until(again, WAITING)
+
+        (bench.settings.data_dir / "autonomy.yaml").write_text(DEFAULT_MATRIX_FILE.read_text().replace("0.05", "0.06"))
+        await bench.relay.sweep()
+        assert (await bench.until(again, ProposalStatus.VOIDED)).reason == "the policy has changed since"
+        (last,) = others(bench, agents, persons, again)
+        await bench.until(last, WAITING)
+        await bench.relay.sweep()
+        await bench.vote(ANA, last)
+        await bench.until(last, SUCCEEDED)
+
+    assert [target for _, target, _ in bench.tool.effects] == ["203.0.113.7"]
+
+
+def others(bench: ActionBench, *known: str) -> list[str]:
+    with bench.store.read() as connection:
+        return [one.id for one in list_proposals(connection, bench.tenant) if one.id not in known]
 
 
 async def test_a_forged_grant_is_refused(bench: ActionBench) -> None:

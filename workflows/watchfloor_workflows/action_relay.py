@@ -26,6 +26,8 @@ from watchfloor_workflows import search_attributes, wire
 from watchfloor_workflows.action_messages import RunActionInput, VoidApprovalInput
 from watchfloor_workflows.action_workflow import ActionWorkflow
 from watchfloor_workflows.authority.overdue import overdue
+from watchfloor_workflows.authority.renewing import renew
+from watchfloor_workflows.policy import PolicyFile
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +42,12 @@ _RPC_TIMEOUT: Final = timedelta(seconds=5)
 class ActionRelay:
     """Delivers as long as it runs; safe beside other relays, which may deliver the same row twice."""
 
-    def __init__(self, client: Client, store: Store, settings: Settings) -> None:
+    def __init__(self, client: Client, store: Store, settings: Settings, policy: PolicyFile | None = None) -> None:
+        """``policy``: by which `sweep` finds what is outdated; None where somebody else looks."""
         self._client = client
         self._store = store
         self._settings = settings
+        self._policy = policy
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until told to stop. A store or Temporal that is down is waited for."""
@@ -78,8 +82,12 @@ class ActionRelay:
     async def sweep(self) -> int:
         """Start the workflows anew of proposals that stand still; returns how many. Where one runs, it is left alone.
 
+        Before that, end what waits for people and is outdated, and propose it anew.
+
         Raises RPCError where Temporal does not take one.
         """
+        if self._policy is not None:
+            await asyncio.to_thread(renew, self._store, self._policy.current())
         started = 0
         for tenant, proposal_id in await asyncio.to_thread(self._overdue):
             started += await self._start(tenant, proposal_id)

@@ -101,9 +101,9 @@ async def _work(
     on_ready: Callable[[], None] | None,
     stop: asyncio.Event,
 ) -> None:
-    relay, action_relay = Relay(client, store, settings), ActionRelay(client, store, settings)
+    policy = PolicyFile(settings, store)
+    relay, action_relay = Relay(client, store, settings), ActionRelay(client, store, settings, policy)
     with activity_threads() as threads:
-        policy = PolicyFile(settings, store)
         activities = IncidentActivities(store, engine, policy, threads)
         channels = load_channels(settings.data_dir / CHANNEL_FILE, secret_text(settings))
         notifier = Notifier(build_channels(channels))

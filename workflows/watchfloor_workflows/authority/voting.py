@@ -32,6 +32,7 @@ from watchfloor_guardrails.verified_approval import ApprovalRecord, VoteRecord
 from watchfloor_guardrails.view import view_digest
 from watchfloor_workflows.action_messages import EndProposalInput, ProposalRef, VoteInput, VoteResult
 from watchfloor_workflows.authority.budgets import charge
+from watchfloor_workflows.authority.drafting import announce
 from watchfloor_workflows.authority.records import (
     StoredProposal,
     entry_about,
@@ -105,6 +106,15 @@ _STATUS_OF: Mapping[ApprovalOutcome, ProposalStatus] = {
     ApprovalOutcome.EXPIRED: ProposalStatus.EXPIRED,
     ApprovalOutcome.VOIDED: ProposalStatus.VOIDED,
 }
+
+
+def void_proposal(connection: Connection, stored: StoredProposal, reason: str) -> Decision:
+    """End a locked proposal that waits, and have its workflow told; the decision is for the caller to record."""
+    ended = _outcome_entry(stored, ApprovalOutcome.VOIDED, reason)
+    values = {"status": ProposalStatus.VOIDED.value, "reason": reason}
+    write_proposal(connection, stored.tenant, stored.id, values, ended)
+    announce(connection, stored.tenant, stored.id, "void", reason)
+    return ended
 
 
 def open_approval(connection: Connection, stored: StoredProposal) -> OpenApproval:

@@ -110,7 +110,8 @@ class ActionBench:
     """Other than the memory's."""
 
     def __post_init__(self) -> None:
-        self.relay = ActionRelay(self.client, self.store, self.settings)
+        policy = PolicyFile(self.settings, self.store)
+        self.relay = ActionRelay(self.client, self.store, self.settings, policy)
         self.desk = ActionDesk(self.client)
 
     @property
