@@ -132,9 +132,9 @@ def enough_with_one(requirement: Any, votes: Any, deadline_us: int) -> bool:
     return _IS_ENOUGH(replace(requirement, quorum=1), votes, deadline_us)
 
 
-def without_denials(proposal: Any, record: Any, requirement: Any, party: Any) -> tuple[str, ...]:
+def without_denials(proposal: Any, record: Any, *others: Any) -> tuple[str, ...]:
     for_it = tuple(one for one in record.votes if one.vote.decision is VoteDecision.APPROVE)
-    return _APPROVERS(proposal, replace(record, votes=for_it), requirement, party)
+    return _APPROVERS(proposal, replace(record, votes=for_it), *others)
 
 
 _APPROVERS: Final = verified_approval.approvers
