@@ -75,6 +75,12 @@ class Proposer:
     """The person who asked the proposer for it, if any."""
 
 
+def version_digest(proposer: Proposer, tool_pin: str) -> str:
+    """SHA-256 over who proposes and what acts: what a certificate is for. A change of either is not certified."""
+    content = {"name": proposer.name, "kind": proposer.kind.value, "tool_pin": tool_pin}
+    return hashlib.sha256(canonical(content)).hexdigest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionProposal:
     """A sealed proposal. No field of it is trusted to be in range: `faults` says what is not."""

@@ -18,7 +18,7 @@ from watchfloor_core.errors import RecordError
 from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.blast import MILLION, Blast, InventoryHit, blast_of
 from watchfloor_guardrails.decision import PrincipalKind
-from watchfloor_guardrails.proposal import ActionProposal, Proposer, parse_preimage
+from watchfloor_guardrails.proposal import ActionProposal, Proposer, parse_preimage, version_digest
 from watchfloor_guardrails.view import render_view
 
 GOLDEN = (
@@ -143,6 +143,20 @@ def test_views_of_different_targets_differ(one: str, other: str) -> None:
     }
 
     assert len(views) == len({one, other})
+
+
+def test_a_certificate_is_for_one_proposer_and_one_tool() -> None:
+    agent = PROPOSAL.proposer
+    others = [
+        version_digest(replace(agent, name="specialist:brandnew"), PROPOSAL.tool_pin),
+        version_digest(replace(agent, kind=PrincipalKind.SERVICE), PROPOSAL.tool_pin),
+        version_digest(agent, "00" * 32),
+    ]
+
+    assert version_digest(agent, PROPOSAL.tool_pin) not in others
+    assert version_digest(replace(agent, requester="ana"), PROPOSAL.tool_pin) == version_digest(
+        agent, PROPOSAL.tool_pin
+    )
 
 
 def test_the_blast_is_counted_from_the_inventory() -> None:

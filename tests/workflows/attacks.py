@@ -229,8 +229,15 @@ def act_alone_without_a_certificate(scene: Scene) -> bool:
 
 
 def act_alone_as_a_model(scene: Scene) -> bool:
+    model = Proposer("generative:any", PrincipalKind.AGENT)
     scene.autonomous()
-    return act_alone(scene, proposer=Proposer("generative:any", PrincipalKind.AGENT))
+    scene.certify(proposer=model)
+    return act_alone(scene, proposer=model)
+
+
+def act_alone_on_anothers_certificate(scene: Scene) -> bool:
+    scene.autonomous()
+    return act_alone(scene, proposer=Proposer("specialist:brandnew", PrincipalKind.AGENT))
 
 
 def act_alone_more_often_than_allowed(scene: Scene) -> bool:

@@ -32,7 +32,7 @@ from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.draft import ActionDraft
 from watchfloor_guardrails.effect import tool_pin
 from watchfloor_guardrails.limits import ActionLimits, LimitTable
-from watchfloor_guardrails.proposal import Proposer
+from watchfloor_guardrails.proposal import Proposer, version_digest
 from watchfloor_workflows.action_messages import (
     ExecuteActionInput,
     ExecuteActionResult,
@@ -219,15 +219,17 @@ class Plane:
         granted = self.grant(proposal_id)
         return granted if granted.grant_id is None else self.execute(proposal_id, granted.grant_id)
 
-    def certify(self, action_class: str = "deny ip", level: int = 4, *, for_s: int = 86_400) -> None:
-        """Let measured outcomes bear out a level, for this tool."""
+    def certify(
+        self, action_class: str = "deny ip", level: int = 4, *, for_s: int = 86_400, proposer: Proposer = AGENT
+    ) -> None:
+        """Let measured outcomes bear out a level, for this proposer and tool."""
         with self.store.write() as connection:
             connection.execute(
                 insert(certificate).values(
                     tenant=self.tenant,
                     function=Function.INCIDENT_RESPONSE.value,
                     action_class=action_class,
-                    version_digest=tool_pin(self.tool),
+                    version_digest=version_digest(proposer, tool_pin(self.tool)),
                     level=level,
                     issued_us=0,
                     expires_us=time.time_ns() // 1_000 + for_s * SECOND,

@@ -225,6 +225,7 @@ TABLE: list[tuple[str, Callable[[Scene], bool], Removal]] = [
     ("sequence", attacks.act_alone_with_the_trifecta, without_asking("sequence")),
     ("signature of the policy", attacks.act_alone_under_an_unsigned_policy, without_cap("policy")),
     ("certificate", attacks.act_alone_without_a_certificate, without_cap("certified")),
+    ("certificate of another", attacks.act_alone_on_anothers_certificate, without_cap("certified")),
     ("cap on models", attacks.act_alone_as_a_model, without_cap("engine")),
     ("budget of autonomy", attacks.act_alone_more_often_than_allowed, {
         **without_cap("budget"), f"{AUTHORITY}.executing._charge": lambda *_: None}),

@@ -350,7 +350,7 @@ async def test_an_approval_whose_workflow_is_gone_still_ends_as_a_no(bench: Acti
         proposal_id = await waiting(bench)
         await bench.handle(proposal_id).terminate("by somebody who reaches Temporal")
         with bench.store.write() as connection:
-            held = (bench.stored(proposal_id).ruling or {}) | {}
+            held = dict(bench.stored(proposal_id).ruling or {})
             terms = {**held["terms"], "deadline_us": 1}
             connection.execute(update(action_proposal).values(deadline_us=1, ruling={**held, "terms": terms}))
         assert await bench.relay.sweep() == 1

@@ -15,7 +15,7 @@ from watchfloor_guardrails.autonomy import Cap, CapName
 from watchfloor_guardrails.breaker import breaker_state
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.draft import ActionDraft
-from watchfloor_guardrails.proposal import ActionProposal, ProposalStatus
+from watchfloor_guardrails.proposal import ActionProposal, ProposalStatus, version_digest
 from watchfloor_guardrails.sequence import Fact
 from watchfloor_guardrails.switches import covering_scopes
 from watchfloor_workflows.authority.breakers import recent_outcomes
@@ -36,7 +36,7 @@ _CERTIFIED: Final = select(func.max(certificate.c.level)).where(
     certificate.c.tenant == bindparam("tenant"),
     certificate.c.function == Function.INCIDENT_RESPONSE.value,
     certificate.c.action_class == bindparam("action_class"),
-    certificate.c.version_digest == bindparam("tool_pin"),
+    certificate.c.version_digest == bindparam("version_digest"),
     certificate.c.expires_us > bindparam("now_us"),
     certificate.c.revoked_us.is_(None),
 )
@@ -135,7 +135,7 @@ def _certified_level(connection: Connection, proposal: ActionProposal, now_us: i
     asked = {
         "tenant": proposal.tenant,
         "action_class": proposal.action_class,
-        "tool_pin": proposal.tool_pin,
+        "version_digest": version_digest(proposal.proposer, proposal.tool_pin),
         "now_us": now_us,
     }
     level = connection.execute(_CERTIFIED, asked).scalar_one_or_none()
