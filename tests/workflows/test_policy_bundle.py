@@ -20,6 +20,7 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import ledger_entry
 from watchfloor_core.store.schema_authority import approver_key, policy_version
+from watchfloor_core.store.schema_identity import account, account_role
 from watchfloor_guardrails.bundle_signature import SIGNATURE_FILE, manifest_of, sign_bundle
 from watchfloor_workflows.policy import RECHECK_S, Policy, PolicyFile, policy_path
 from watchfloor_workflows.policy_activation import Activation, activate_policy
@@ -450,3 +451,18 @@ def test_of_concurrent_activations_the_version_only_ever_goes_up(desk_on_each: D
     versions = [str(entry["version"]) for entry in desk_on_each.entries()]
     assert versions == sorted(set(versions))
     assert (versions[-1], refused[-1], desk_on_each.current().version) == ("8", None, 8)
+
+
+def test_an_account_that_is_no_lead_writes_no_policy(desk_on_each: Desk) -> None:
+    desk = desk_on_each
+    held = {"principal": "ana", "tenant": "acme", "source": "local", "granted_by": "admin", "granted_us": 0}
+    with desk.store.write() as connection:
+        connection.execute(insert(account).values(principal="ana", display_name="Ana", created_us=0, failed_count=0))
+        connection.execute(insert(account_role).values(**held, role="responder"))
+    with pytest.raises(RefusedError, match="is no lead of tenant 'acme'"):
+        desk.activate(1)
+    assert desk.entries() == []
+
+    with desk.store.write() as connection:
+        connection.execute(insert(account_role).values(**held, role="lead"))
+    assert desk.activate(1).is_new

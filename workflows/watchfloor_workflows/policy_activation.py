@@ -19,6 +19,8 @@ from watchfloor_core.store.engine import Store
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_guardrails.bundle import PolicyContent, check_bundle
 from watchfloor_guardrails.bundle_signature import SIGNATURE_FILE, Manifest, verify_bundle
+from watchfloor_guardrails.roles import Role
+from watchfloor_workflows.authority.voters import roles_still_held
 from watchfloor_workflows.policy_folder import one_at_a_time, point_to, read_folder, write_version
 from watchfloor_workflows.policy_records import ActivatedPolicy, keep_activated, last_activated, read_key
 
@@ -66,6 +68,11 @@ def _kept(
             )
         write_version(settings.data_dir, last.version, files)
         return Activation(last, is_new=False)
+    if not roles_still_held(connection, settings.tenant, manifest.author, (Role.LEAD.value,)):
+        raise RefusedError(
+            f"{manifest.author!r} is no lead of tenant {settings.tenant!r}, and a lead answers for what agents may do; "
+            "have a lead sign it, or grant the role: watchfloor account grant-role"
+        )
     policy = ActivatedPolicy(manifest.version, content.digest, manifest.author, envelope, activated_by, now)
     write_version(settings.data_dir, policy.version, files)
     keep_activated(connection, policy, {name: data.decode() for name, data in files.items()})
