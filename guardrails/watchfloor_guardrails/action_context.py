@@ -34,7 +34,7 @@ class Spending:
     autonomous_actions: int
     """Of those, without a person."""
     contained_assets: int
-    """Under containment now."""
+    """Under containment now; needed for a containment of something of ours only."""
     inventory_size: int
 
 

@@ -149,9 +149,15 @@ def _spending(connection: Connection, proposal: ActionProposal, now_us: int) -> 
     return Spending(
         actions=sum(counts.values()),
         autonomous_actions=counts.get("level", 0),
-        contained_assets=contained_assets(connection, proposal.tenant),
+        # Counting costs with what is held, and only a containment of something of ours is held against it.
+        contained_assets=contained_assets(connection, proposal.tenant) if _holds_ours(proposal) else 0,
         inventory_size=inventory_size(connection, proposal.tenant),
     )
+
+
+def _holds_ours(proposal: ActionProposal) -> bool:
+    known = proposal.known_class
+    return known is not None and known.is_containment and proposal.blast.in_inventory
 
 
 def _is_held(connection: Connection, proposal: ActionProposal) -> bool:
