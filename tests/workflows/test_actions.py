@@ -9,25 +9,36 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from watchfloor_core.alert import Integrity
+from watchfloor_core.dsse import Signer
 from watchfloor_core.errors import ConfigurationError, NotFoundError, RefusedError
-from watchfloor_core.incident import IncidentStatus, Verdict
+from watchfloor_core.incident import Function, IncidentStatus, Verdict
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import incident
-from watchfloor_core.store.schema_authority import action_grant, action_proposal, approval_vote, execution, lease
+from watchfloor_core.store.schema_authority import (
+    action_grant,
+    action_proposal,
+    approval_vote,
+    certificate,
+    execution,
+    lease,
+)
 from watchfloor_core.store.schema_identity import account, account_role
 from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.approval import VoteDecision
 from watchfloor_guardrails.autonomy import DEFAULT_MATRIX_FILE
+from watchfloor_guardrails.bundle_signature import manifest_of, sign_bundle
 from watchfloor_guardrails.decision import Principal, PrincipalKind
-from watchfloor_guardrails.effect import EffectPermit, NotDoneError
-from watchfloor_guardrails.proposal import ProposalStatus, Proposer
+from watchfloor_guardrails.effect import EffectPermit, NotDoneError, tool_pin
+from watchfloor_guardrails.proposal import ProposalStatus, Proposer, version_digest
 from watchfloor_workflows.action_messages import ExecuteActionInput, ProposalRef
 from watchfloor_workflows.authority.kill_switch import engage, release
 from watchfloor_workflows.authority.records import list_proposals
 from watchfloor_workflows.authority.responding import void_what_changed
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.executor import make_executor
+from watchfloor_workflows.policy_activation import activate_policy
+from watchfloor_workflows.policy_folder import read_folder
 from watchfloor_workflows.standing import read_incident
 from watchfloor_workflows.testing.actions import ActionBench, Person, make_attack, register
 from watchfloor_workflows.testing.tools import OneTool
@@ -501,3 +512,56 @@ def granted(bench: ActionBench, proposal_id: str) -> bool:
     with bench.store.read() as connection:
         found = connection.execute(select(action_grant.c.id).where(action_grant.c.proposal_id == proposal_id))
         return found.first() is not None
+
+
+async def test_at_a_certified_l4_it_happens_after_the_veto_window_unless_somebody_objects(bench: ActionBench) -> None:
+    put_in_force(bench, "veto_window_s: 2")
+    certify(bench)
+    async with bench.workers():
+        left, objected = bench.draft("203.0.113.1"), bench.draft("203.0.113.2")
+        await bench.until(objected, WAITING)
+        await bench.vote(BEN, objected, VoteDecision.DENY)
+        await bench.until(left, SUCCEEDED)
+        await bench.until(objected, ProposalStatus.DENIED)
+
+    assert [target for _, target, _ in bench.tool.effects] == ["203.0.113.1"]
+    with bench.store.read() as connection:
+        assert connection.execute(select(execution.c.authority)).scalar_one() == "level"
+
+
+async def test_without_a_certificate_a_signed_l4_still_asks(bench: ActionBench) -> None:
+    put_in_force(bench, "veto_window_s: 1")
+    async with bench.workers():
+        proposal_id = await waiting(bench)
+
+    ruling = bench.stored(proposal_id).ruling or {}
+    assert (ruling["decision"], ruling["effective"]["level"]) == ("ask", 2)
+
+
+def put_in_force(bench: ActionBench, limits: str) -> None:
+    """A policy at L4 that ana has signed."""
+    folder = bench.settings.data_dir / "mine"
+    folder.mkdir()
+    rows = "".join(f"  - {{function: {one}, level: L4}}\n" for one in Function if one != Function.RISK_MANAGEMENT)
+    (folder / "autonomy.yaml").write_text(f"rows:\n{rows}  - {{function: risk_management, level: L0}}\n")
+    (folder / "limits.yaml").write_text(f"defaults:\n  {limits}\n")
+    manifest = manifest_of(read_folder(folder), version=1, author="ana", made_us=1)
+    (folder / "signature.json").write_text(sign_bundle(manifest, Signer(ANA.key)))
+    activate_policy(bench.store, bench.settings, folder, "local:test")
+
+
+def certify(bench: ActionBench) -> None:
+    """Measured outcomes bear out L4 for the response engine with this tool."""
+    agent = Proposer("specialist:response", PrincipalKind.AGENT)
+    with bench.store.write() as connection:
+        connection.execute(
+            insert(certificate).values(
+                tenant=bench.tenant,
+                function=Function.INCIDENT_RESPONSE.value,
+                action_class="deny ip",
+                version_digest=version_digest(agent, tool_pin(bench.tool)),
+                level=4,
+                issued_us=0,
+                expires_us=2**52,
+            )
+        )
