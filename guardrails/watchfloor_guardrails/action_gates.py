@@ -20,7 +20,7 @@ from watchfloor_guardrails.gates import RuleHit, RulingDecision
 from watchfloor_guardrails.incident_facts import material_change
 from watchfloor_guardrails.limits import ActionLimits
 from watchfloor_guardrails.proposal import ActionProposal
-from watchfloor_guardrails.sequence import TRIFECTA
+from watchfloor_guardrails.sequence import Fact, completes_trifecta
 
 _DENY = RulingDecision.DENY
 _ASK = RulingDecision.ASK
@@ -195,6 +195,6 @@ def _lease(proposal: ActionProposal, limits: ActionLimits) -> str | None:
 def _sequence(context: ActionContext) -> str | None:
     if context.facts_touched is None:
         return "what the run has touched cannot be read"
-    if context.facts_touched >= TRIFECTA:
+    if completes_trifecta(context.facts_touched, (Fact.OUTWARD_EFFECT,)):
         return "this run has read untrusted input and sensitive data, and this has an effect outside"
     return None

@@ -54,14 +54,6 @@ class ApprovalRequirement:
     chain: tuple[str, ...]
     """Roles, in the order in which they are told."""
 
-    def is_met_by(self, other: ApprovalRequirement) -> bool:
-        """True where whoever satisfied ``other`` satisfies this one by rule: it asks for no more."""
-        return (
-            self.quorum <= other.quorum
-            and set(other.roles) <= set(self.roles)
-            and set(self.excluded) <= set(other.excluded)
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Voter:

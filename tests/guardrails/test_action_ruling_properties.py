@@ -13,6 +13,7 @@ from watchfloor_core.incident import AutonomyLevel, Verdict
 from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.action_context import ActionContext, Spending
 from watchfloor_guardrails.action_ruling import ActionRuling
+from watchfloor_guardrails.approval import ApprovalRequirement
 from watchfloor_guardrails.autonomy import Cap, CapName
 from watchfloor_guardrails.blast import Blast
 from watchfloor_guardrails.catalogue import CATALOGUE
@@ -93,11 +94,18 @@ CONTEXTS = st.builds(
 )
 
 
+def asks_no_more(one: ApprovalRequirement, other: ApprovalRequirement) -> bool:
+    """Whoever satisfies ``other`` satisfies ``one``."""
+    return (
+        one.quorum <= other.quorum and set(other.roles) <= set(one.roles) and set(one.excluded) <= set(other.excluded)
+    )
+
+
 def not_looser(worse: ActionRuling, better: ActionRuling) -> bool:
     if worse.decision is not better.decision:
         return worse.decision.looseness < better.decision.looseness
     if worse.decision is RulingDecision.ASK and worse.requirement and better.requirement:
-        return better.requirement.is_met_by(worse.requirement)
+        return asks_no_more(better.requirement, worse.requirement)
     return True
 
 

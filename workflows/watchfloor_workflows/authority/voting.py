@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, text
 
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import MICROSECONDS, now_us
-from watchfloor_core.errors import ConflictError, NotFoundError, RefusedError
+from watchfloor_core.errors import NotFoundError, RefusedError
 from watchfloor_core.ledger.record import Decision, record_decisions
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import approval_shown, approval_vote, approver_key
@@ -358,9 +358,3 @@ def note_shown(store: Store, tenant: str, proposal_id: str, principal: str) -> N
             raise NotFoundError(f"proposal {proposal_id!r} has nothing to show yet")
         values = {"tenant": tenant, "proposal_id": proposal_id, "principal": principal, "now": now_us()}
         connection.execute(_SHOWN, values)
-
-
-def require_open(stored: StoredProposal) -> None:
-    """Raises `ConflictError` where nothing about it can be decided any more."""
-    if not stored.status.is_open:
-        raise ConflictError(f"proposal {stored.id!r} is {stored.status} already")
