@@ -1,0 +1,1 @@
+"""Investigation: from an incident to a report whose every claim cites evidence."""
