@@ -17,6 +17,7 @@ watchfloor.shadow_reveal watchfloor.shadow_seal watchfloor.split watchfloor.verd
 watchfloor.proposal watchfloor.approval_request watchfloor.approval_vote watchfloor.approval_outcome watchfloor.grant
 watchfloor.execution watchfloor.receipt watchfloor.lease watchfloor.kill_switch watchfloor.freeze watchfloor.policy
 watchfloor.principal watchfloor.approver_key watchfloor.refusal watchfloor.notify
+watchfloor.investigation watchfloor.investigate watchfloor.question
 """
 
 ATTRIBUTES = """
@@ -39,6 +40,8 @@ watchfloor.verdict watchfloor.waiting watchfloor.workflow.id watchfloor.workflow
 watchfloor.proposal.id watchfloor.proposal.digest watchfloor.proposer watchfloor.tool.name
 watchfloor.approval.decision watchfloor.approval.channel watchfloor.grant.id watchfloor.outcome
 watchfloor.kill.scope watchfloor.kill.epoch watchfloor.refusal.code
+watchfloor.stage watchfloor.questions watchfloor.question.digest watchfloor.evidence watchfloor.health
+watchfloor.findings watchfloor.dropped watchfloor.report.digest
 """
 
 

@@ -57,6 +57,7 @@ Kind: TypeAlias = Literal[
     "principal",
     "approver_key",
     "refusal",
+    "investigation",
 ]
 """What was decided. A verifier takes any name of the form `_KIND`, so that an older one reads a newer ledger."""
 

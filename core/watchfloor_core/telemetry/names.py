@@ -45,6 +45,7 @@ class SpanName(StrEnum):
     PRINCIPAL = "watchfloor.principal"
     APPROVER_KEY = "watchfloor.approver_key"
     REFUSAL = "watchfloor.refusal"
+    INVESTIGATION = "watchfloor.investigation"
 
     # Operations.
     REQUEST = "watchfloor.request"
@@ -58,6 +59,10 @@ class SpanName(StrEnum):
     RETENTION = "watchfloor.retention"
     NOTIFY = "watchfloor.notify"
     """One notice on one channel."""
+    INVESTIGATE = "watchfloor.investigate"
+    """One stage of an investigation."""
+    QUESTION = "watchfloor.question"
+    """One question of an investigation to every log source."""
 
 
 class SpanEvent(StrEnum):
@@ -111,6 +116,19 @@ class SpanAttribute(StrEnum):
     REASON_CODES = "watchfloor.reason.codes"
     ENGINE_NAME = "watchfloor.engine.name"
     ENGINE_VERSION = "watchfloor.engine.version"
+
+    STAGE = "watchfloor.stage"
+    """Of an investigation: scope, plan, collect, correlate, hypothesise, verify, conclude."""
+    QUESTIONS = "watchfloor.questions"
+    QUESTION_DIGEST = "watchfloor.question.digest"
+    EVIDENCE = "watchfloor.evidence"
+    """Pieces of evidence found."""
+    HEALTH = "watchfloor.health"
+    """The worst of the sources asked: whole, partial, dark; none where there is no source."""
+    FINDINGS = "watchfloor.findings"
+    DROPPED = "watchfloor.dropped"
+    """Claims that did not pass the check."""
+    REPORT_DIGEST = "watchfloor.report.digest"
 
     PROPOSAL_ID = "watchfloor.proposal.id"
     PROPOSAL_DIGEST = "watchfloor.proposal.digest"
