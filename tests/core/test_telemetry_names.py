@@ -17,6 +17,7 @@ watchfloor.shadow_reveal watchfloor.shadow_seal watchfloor.split watchfloor.verd
 watchfloor.proposal watchfloor.approval_request watchfloor.approval_vote watchfloor.approval_outcome watchfloor.grant
 watchfloor.execution watchfloor.receipt watchfloor.lease watchfloor.kill_switch watchfloor.freeze watchfloor.policy
 watchfloor.principal watchfloor.approver_key watchfloor.refusal watchfloor.notify
+watchfloor.invoke_agent watchfloor.chat watchfloor.execute_tool
 watchfloor.investigation watchfloor.investigate watchfloor.question
 """
 
@@ -40,6 +41,9 @@ watchfloor.verdict watchfloor.waiting watchfloor.workflow.id watchfloor.workflow
 watchfloor.proposal.id watchfloor.proposal.digest watchfloor.proposer watchfloor.tool.name
 watchfloor.approval.decision watchfloor.approval.channel watchfloor.grant.id watchfloor.outcome
 watchfloor.kill.scope watchfloor.kill.epoch watchfloor.refusal.code
+gen_ai.usage.cache_read.input_tokens watchfloor.cost.micro_usd watchfloor.usage.estimated
+watchfloor.prompt.name watchfloor.prompt.version watchfloor.prompt.digest
+watchfloor.model.position watchfloor.model.attempt
 watchfloor.stage watchfloor.questions watchfloor.question.digest watchfloor.evidence watchfloor.health
 watchfloor.findings watchfloor.dropped watchfloor.report.digest
 """
