@@ -122,6 +122,10 @@ class Settings(BaseSettings):
     watch_folder: Path | None = None
     """Folder whose new files are taken in."""
 
+    # Investigation
+    logs_file: Path | None = None
+    """The log sources that agents may ask; none: ``logs.yaml`` in the data directory, else no source."""
+
     # Action
     targets_file: Path | None = None
     """The tools that act on the outside world; none: ``targets.yaml`` in the data directory, else one blocklist."""

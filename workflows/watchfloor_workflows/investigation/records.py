@@ -19,7 +19,7 @@ from watchfloor_agents.investigation.case import InvestigationCase
 from watchfloor_agents.investigation.case_json import case_from_json, case_to_json
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
 from watchfloor_core.canonical import JsonValue
-from watchfloor_core.clock import now_us
+from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.errors import NotFoundError
 from watchfloor_core.logs.event import EventType
 from watchfloor_core.logs.query import TimeRange, query_to_json
@@ -31,7 +31,7 @@ from watchfloor_core.store.schema_investigation import evidence_use, investigati
 
 class InvestigationStatus(StrEnum):
     DUE = "due"
-    """Written with the escalation; its workflow is about to be started."""
+    """Written with the escalation; its workflow is to be started."""
     RUNNING = "running"
     DONE = "done"
     SUPERSEDED = "superseded"
@@ -66,25 +66,37 @@ class StoredInvestigation:
 
 _DUE: Final = text(
     "INSERT INTO investigation (tenant, incident_id, revision, status, due_us, round) "
-    "VALUES (:tenant, :incident_id, :revision, 'due', :now, 0) ON CONFLICT DO NOTHING"
+    "VALUES (:tenant, :incident_id, :revision, 'due', :due_us, 0) ON CONFLICT DO NOTHING"
 )
+WAIT_S: Final = 5
+LONGEST_WAIT_S: Final = 3_600
 _CASE: Final = ""
 """What stands for a question where evidence is part of the case itself."""
 
 
 def make_due(connection: Connection, tenant: str, incident_id: str, revision: int) -> None:
-    """Have this revision investigated, once. What waits for an earlier one is put aside."""
+    """Have this revision investigated, once. What waits for an earlier one is put aside.
+
+    The first investigation of an incident begins at once; each further one waits longer, so that an incident that grows
+    for hours is not investigated anew every few seconds.
+    """
+    ours = (investigation.c.tenant == tenant, investigation.c.incident_id == incident_id)
+    now = now_us()
     connection.execute(
         update(investigation)
-        .where(
-            investigation.c.tenant == tenant,
-            investigation.c.incident_id == incident_id,
-            investigation.c.revision < revision,
-            investigation.c.status == InvestigationStatus.DUE,
-        )
-        .values(status=InvestigationStatus.SUPERSEDED, ended_us=now_us())
+        .where(*ours, investigation.c.revision < revision, investigation.c.status == InvestigationStatus.DUE)
+        .values(status=InvestigationStatus.SUPERSEDED, ended_us=now)
     )
-    connection.execute(_DUE, {"tenant": tenant, "incident_id": incident_id, "revision": revision, "now": now_us()})
+    before = connection.execute(
+        select(func.count())
+        .select_from(investigation)
+        .where(*ours, investigation.c.revision < revision, investigation.c.status != InvestigationStatus.SUPERSEDED)
+    ).scalar_one()
+    wait_s = min(LONGEST_WAIT_S, WAIT_S * before**2)
+    connection.execute(
+        _DUE,
+        {"tenant": tenant, "incident_id": incident_id, "revision": revision, "due_us": now + wait_s * MICROSECONDS},
+    )
 
 
 def read_investigation(connection: Connection, key: InvestigationKey) -> StoredInvestigation:

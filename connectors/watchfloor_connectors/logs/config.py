@@ -1,0 +1,96 @@
+"""``logs.yaml``: the telemetry that agents may ask, and for which tenants.
+
+::
+
+    sources:
+      - name: windows-lab
+        kind: files
+        tenants: [default]
+        paths: [/var/log/collected, /srv/exports/week.zip]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_guardrails.yaml_source import read_yaml
+
+FILE: Final = "logs.yaml"
+
+Tenant: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class FilesModel(_Model):
+    """Log files on this machine; folders are walked, archives opened."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    kind: Literal["files"]
+    tenants: list[Tenant] = Field(min_length=1)
+    paths: list[str] = Field(min_length=1)
+
+
+class LogsModel(_Model):
+    sources: list[FilesModel]
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """The sources of a file, not opened yet."""
+
+    sources: tuple[FilesModel, ...] = ()
+    folder: Path = Path()
+    """Where relative paths begin: the file's own folder."""
+
+    def of(self, tenant: str) -> tuple[FilesModel, ...]:
+        return tuple(one for one in self.sources if tenant in one.tenants)
+
+
+NO_LOGS: Final = LogSettings()
+
+
+def load_log_settings(path: Path, *, is_required: bool = False) -> LogSettings:
+    """The sources that a file names; none where there is no such file and none is required.
+
+    Raises `ConfigurationError` with every mistake in it at once.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if not is_required:
+            return NO_LOGS
+        raise ConfigurationError([Problem("there is no such file of log sources", str(path))]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            [Problem(f"cannot be read ({error}); make it a readable UTF-8 file", str(path))]
+        ) from error
+    document = read_yaml(text, str(path))
+    problems = list(document.problems)
+    try:
+        model = LogsModel.model_validate(document.content)
+    except ValidationError as error:
+        for mistake in error.errors(include_url=False, include_input=False):
+            message = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+            problems.append(document.problem(tuple(mistake["loc"]), message))
+        raise ConfigurationError(problems) from None
+    problems += _named_twice(model, str(path))
+    if problems:
+        raise ConfigurationError(problems)
+    return LogSettings(tuple(model.sources), path.absolute().parent)
+
+
+def _named_twice(model: LogsModel, file: str) -> list[Problem]:
+    names = [one.name for one in model.sources]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return [
+        Problem(f"two sources are named {name!r}; evidence names its source, so give each its own", file)
+        for name in twice
+    ]

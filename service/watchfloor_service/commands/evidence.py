@@ -1,0 +1,115 @@
+"""``watchfloor evidence``: look at what a finding cites, and at how it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from watchfloor_core.alert import Integrity
+from watchfloor_core.canonical import JsonValue
+from watchfloor_core.clock import to_iso
+from watchfloor_core.evidence import Evidence
+from watchfloor_core.store.evidence import Use, find_evidence, uses_of
+from watchfloor_core.untrusted import escape_untrusted
+from watchfloor_service.commands.outcome import answering, console, print_json
+from watchfloor_service.commands.place import JsonOption, TenantOption, at
+
+app = typer.Typer(no_args_is_help=True, help="Show the evidence that findings cite.")
+
+
+@app.callback()
+def group() -> None:
+    """Show the evidence that findings cite."""
+
+
+@app.command()
+def show(
+    evidence_id: Annotated[str, typer.Argument(metavar="ID", help="Of a finding; its first 8 digits are enough.")],
+    tenant: TenantOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one piece of evidence, whole, and by whom and with which questions it was found.
+
+    Its digest is checked before anything is shown: what was changed in the store is not given out.
+    """
+    with answering(), at(tenant) as place:
+        with place.store.read() as connection:
+            found = find_evidence(connection, place.tenant, evidence_id)
+            uses = uses_of(connection, place.tenant, found.id)
+        if as_json:
+            print_json(_as_json(found, uses))
+        else:
+            _print(found, uses)
+
+
+def _as_json(found: Evidence, uses: tuple[Use, ...]) -> dict[str, object]:
+    return {
+        "id": found.id,
+        "kind": found.kind.value,
+        "source": found.source,
+        "time": None if found.time_us is None else to_iso(found.time_us),
+        "body": found.body,
+        "uses": [
+            {
+                "incident_id": use.incident_id,
+                "revision": use.revision,
+                "tool": use.tool,
+                "purpose": use.purpose,
+                "query": use.query,
+                "agent": use.agent,
+                "collected": to_iso(use.collected_us),
+            }
+            for use in uses
+        ],
+    }
+
+
+def _print(found: Evidence, uses: tuple[Use, ...]) -> None:
+    out = console()
+    out.print(Text.assemble(("evidence ", "bold"), found.id), soft_wrap=True)
+    when = "" if found.time_us is None else f", {to_iso(found.time_us)}"
+    out.print(Text(escape_untrusted(f"{found.kind.value} of {found.source}{when}")), soft_wrap=True)
+    table = Table("field", "value", "written by", box=None, pad_edge=False)
+    for name, value in _fields(found.body):
+        table.add_row(
+            Text(escape_untrusted(name)),
+            Text(escape_untrusted(value), overflow="fold"),
+            _author(found.integrity(name)),
+        )
+    out.print()
+    out.print(table)
+    out.print()
+    for use in uses:
+        out.print(
+            Text(
+                escape_untrusted(
+                    f"{to_iso(use.collected_us)} {use.agent} for {use.incident_id} revision {use.revision}, "
+                    f"{use.tool}: {use.purpose}"
+                )
+            ),
+            soft_wrap=True,
+        )
+
+
+def _author(integrity: Integrity) -> str:
+    return "anyone" if integrity is Integrity.EXTERNAL else integrity.name.lower()
+
+
+def _fields(body: Mapping[str, JsonValue]) -> list[tuple[str, str]]:
+    """What findings cite first, then the rest as paths; lists as their parts."""
+    fields = body.get("fields")
+    named = list(fields.items()) if isinstance(fields, Mapping) else []
+    rest = {name: value for name, value in body.items() if name != "fields"}
+    return [(name, str(value)) for name, value in named] + _paths(rest, "")
+
+
+def _paths(value: JsonValue, path: str) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [row for name, one in value.items() for row in _paths(one, f"{path}.{name}" if path else name)]
+    if isinstance(value, list):
+        return [row for number, one in enumerate(value) for row in _paths(one, f"{path}[{number}]")]
+    return [] if value is None else [(path, str(value))]
