@@ -1,0 +1,1 @@
+"""The prompts, each a file with name, version and text."""

@@ -1,0 +1,57 @@
+"""What comes of the research on one incident. Where it fails, it costs the incident nothing but the time it took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from watchfloor_agents.generative.desk import ToolUse
+from watchfloor_agents.generative.prompt import Prompt
+from watchfloor_agents.generative.spending import ModelCall
+from watchfloor_agents.investigation.view import Answer
+from watchfloor_core.report import Report
+
+
+class Failure(StrEnum):
+    """Why there is no report."""
+
+    TIMEOUT = "timeout"
+    UNAVAILABLE = "unavailable"
+    """No model of the chain answered."""
+    OVER_BUDGET = "over_budget"
+    TOO_MANY_CALLS = "too_many_calls"
+    """It never came to an end."""
+    BAD_OUTPUT = "bad_output"
+    """The answer was not in the form asked for, however often it was sent back."""
+    BROKEN = "broken"
+    """Anything else; the log has the details."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerativeResult:
+    report: Report | None
+    """None where it failed. Every citation in it holds; all the same it goes through the checker like any report."""
+    failure: Failure | None
+    detail: str
+    """In words, for a person, where it failed; never what a model wrote."""
+    stated_confidence: float | None
+    """How sure the model says it is: material for calibration, and nothing else."""
+    answers: tuple[Answer, ...]
+    """What its questions brought, in the order asked; also where it failed, because it was paid for."""
+    tools: tuple[ToolUse, ...]
+    calls: tuple[ModelCall, ...]
+    prompt: Prompt
+    version: str
+    """SHA-256 (64 hex digits) of what an answer depends on besides the evidence: prompt, tools, form, models."""
+
+    @property
+    def is_complete(self) -> bool:
+        return self.report is not None
+
+    @property
+    def tokens(self) -> int:
+        return sum(one.tokens for one in self.calls)
+
+    @property
+    def micro_usd(self) -> int:
+        return sum(one.micro_usd for one in self.calls)
