@@ -124,14 +124,16 @@ def version_of(models: Sequence[ReadyModel]) -> str:
 async def _run(desk: Desk, models: Sequence[ReadyModel], terms: Terms, specialist: Report | None) -> Proposal:
     settings = terms.settings
     findings = () if specialist is None else specialist.findings
-    result = await investigator.run(
-        f"{_TASK}\n\n{case_text(desk.view, findings, desk.handles)}",
-        model=chain_of(models, terms),
-        deps=desk,
-        # The tools count and stop their own calls; what is left here are the turns of the conversation.
-        usage_limits=UsageLimits(request_limit=settings.max_requests),
-        retries={"tools": settings.output_retries, "output": settings.output_retries},
-    )
+    # Entered, so that connections end with the run.
+    async with chain_of(models, terms) as chain:
+        result = await investigator.run(
+            f"{_TASK}\n\n{case_text(desk.view, findings, desk.handles)}",
+            model=chain,
+            deps=desk,
+            # The tools count and stop their own calls; what is left here are the turns of the conversation.
+            usage_limits=UsageLimits(request_limit=settings.max_requests),
+            retries={"tools": settings.output_retries, "output": settings.output_retries},
+        )
     return result.output
 
 
