@@ -81,6 +81,8 @@ def is_windows(record: Mapping[str, JsonValue]) -> bool:
     """Whether a JSON record is a Windows event in one of the forms known."""
     if isinstance(record.get("Event"), Mapping) or isinstance(record.get("winlog"), Mapping):
         return True
+    if "event_id" in record and "log_name" in record:
+        return True
     return "EventID" in record and ("Channel" in record or "SourceName" in record or "ProviderGuid" in record)
 
 
@@ -90,7 +92,7 @@ def windows_fields(record: Mapping[str, JsonValue]) -> dict[str, str | int]:
     event = record.get("Event")
     if isinstance(event, Mapping):
         return _of_evtx(event)
-    winlog = record.get("winlog")
+    winlog = record.get("winlog", record if "log_name" in record else None)
     if isinstance(winlog, Mapping):
         return _of_winlogbeat(winlog)
     flat = _scalars(record)
@@ -176,6 +178,8 @@ def _of_winlogbeat(winlog: Mapping[str, JsonValue]) -> dict[str, str | int]:
     names = {
         "event_id": "EventID",
         "channel": "Channel",
+        "log_name": "Channel",
+        "source_name": "Provider_Name",
         "provider_name": "Provider_Name",
         "computer_name": "Computer",
         "task": "Task",
