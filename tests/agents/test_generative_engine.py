@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -76,6 +78,22 @@ async def test_the_model_reads_the_case_without_the_verdict_of_others() -> None:
     assert "probability" not in text
     assert "verdict" not in text.lower()
     assert rest == {"findings": [], "evidence": [], "evidence_not_shown": 0, "asked": []}
+
+
+async def test_the_findings_of_rules_are_shown_and_their_figures_are_not() -> None:
+    first = await run(Script([concludes(claim())]))
+    assert first.report is not None
+    specialist = replace(first.report, engine="specialist", probability=0.7312, certainty=0.6487)
+    script = Script([concludes(claim())])
+    result = await research(
+        case_view(), Sources(), [ready(script)], settings(), PLENTY, specialist=specialist, sleep=no_wait
+    )
+    told = fenced(prompt_of(script.heard[0]))[1]
+    assert isinstance(told, dict)
+    assert told["findings"] == [{"text": "An encoded command was run.", "evidence": ["E1"], "techniques": []}]
+    assert "7312" not in str(told)
+    assert result.report is not None
+    assert (result.report.probability, result.report.certainty) == (0.7312, 0.6487)
 
 
 async def test_equal_cases_give_equal_prompts_byte_for_byte() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from watchfloor_agents.generative.extra import missing
-from watchfloor_agents.generative.settings import OutputMode, Price, load_model_settings
+from watchfloor_agents.generative.settings import ModelChoice, ModelSettings, OutputMode, Price, load_model_settings
 from watchfloor_core.errors import ConfigurationError
 
 WHOLE = """\
@@ -119,3 +121,33 @@ print([name for name in sys.modules if name.startswith(foreign)])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_document_has_a_file_that_loads_and_names_every_setting_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "use-a-model.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    settings = load_model_settings(block, "models.yaml")
+    assert [one.provider for one in settings.models] == ["anthropic", "openai", "openai_compatible"]
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| .* \| ([^|]+) \|$", text, re.MULTILINE)
+    told = {
+        name: default
+        for names, defaults in rows
+        for name, default in zip(re.findall(r"`([a-z_]+)`", names), defaults.split(", "), strict=True)
+    }
+    fields = ModelSettings.model_fields
+    assert set(told) == set(fields) - {"models"}
+    for name, value in told.items():
+        assert (
+            getattr(ModelSettings.model_validate({"models": settings.models, name: value}), name)
+            == fields[name].default
+        )
+    assert set(re.findall(r"^\| `([a-z_]+)` \| [^|]+ \|$", text, re.MULTILINE)) == set(ModelChoice.model_fields)
+
+
+def test_the_document_counts_the_tools_and_refusals_rightly() -> None:
+    pytest.importorskip("pydantic_ai", reason="the extra 'generative' is not installed")
+    from watchfloor_agents.generative.guard import MAX_REFUSALS
+    from watchfloor_agents.generative.rendering import MAX_VALUE
+    from watchfloor_agents.generative.tools import READ_ONLY
+
+    assert (len(READ_ONLY), MAX_REFUSALS, MAX_VALUE) == (9, 6, 400)
