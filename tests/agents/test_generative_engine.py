@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("pydantic_ai", reason="the extra 'generative' is not installed")
 
-from pydantic_ai.exceptions import ModelRateLimitError, ModelUnavailableError
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.exceptions import ModelRateLimitError, ModelTimeoutError, ModelUnavailableError
+from pydantic_ai.messages import FinishReason, ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from tests.agents.generative_bench import (
@@ -212,7 +212,7 @@ async def test_a_model_that_hangs_is_given_up_and_charged() -> None:
     assert result.failure is Failure.TIMEOUT
     (spent,) = result.calls
     assert spent.error == "ModelRequestTimeout"
-    assert spent.is_estimate
+    assert spent.used.is_estimate
     assert spent.micro_usd > 0
 
 
@@ -242,6 +242,23 @@ async def test_sources_that_hang_end_with_the_time_for_all_of_it() -> None:
         sleep=no_wait,
     )
     assert result.failure is Failure.TIMEOUT
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+async def test_an_answer_that_was_cut_off_or_withheld_leads_to_the_next_model(reason: FinishReason) -> None:
+    cut = ModelResponse(parts=[TextPart('{"verdict": "Tr')], finish_reason=reason)
+    result = await run(Script([cut]), Script([concludes(claim())]))
+    assert result.report is not None, result.detail
+    assert result.report.engine == "generative:openai:scripted1"
+    assert all(one.tokens > 0 for one in result.calls)
+
+
+async def test_a_timeout_of_the_providers_library_is_charged_like_ours() -> None:
+    result = await run(Script([ModelTimeoutError("scripted", "too slow")]), price=DEAR, retries=2)
+    assert result.failure is Failure.TIMEOUT
+    (spent,) = result.calls
+    assert spent.used.is_estimate
+    assert spent.micro_usd > 0
 
 
 async def test_the_callers_cancellation_passes_through() -> None:

@@ -36,9 +36,9 @@ ANTHROPIC = {
     "stop_reason": "tool_use",
     "stop_sequence": None,
     "usage": {
-        "input_tokens": 600,
+        "input_tokens": 500,
         "cache_read_input_tokens": 400,
-        "cache_creation_input_tokens": 0,
+        "cache_creation_input_tokens": 100,
         "output_tokens": 200,
     },
 }
@@ -109,7 +109,8 @@ async def test_a_provider_is_asked_in_its_own_format_with_its_key_in_one_header(
     assert KEY not in heard.raw + heard.path
     assert "sk-of-the-environment" not in str(heard)
     (call,) = result.calls
-    assert (call.input_tokens, call.output_tokens, call.cached_tokens) == (1_000, 200, 400)
+    assert (call.used.input, call.used.output, call.used.cached) == (1_000, 200, 400)
+    assert call.used.written == (100 if provider == "anthropic" else 0)
 
 
 async def test_prompt_caching_is_on_where_the_provider_wants_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:

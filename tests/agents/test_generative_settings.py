@@ -82,6 +82,13 @@ def test_cached_input_has_its_own_price_and_a_fraction_counts_as_a_whole() -> No
     assert price.micro_usd(10, 0, 99) == 3
 
 
+def test_writing_to_the_cache_has_its_own_price_and_the_dearest_way_is_what_a_request_can_cost() -> None:
+    price = Price(input=Decimal(3), output=Decimal(15), cached_input=Decimal("0.3"), cache_write=Decimal("3.75"))
+    assert price.micro_usd(1_000, 0, 400, 400) == 200 * 3 + 120 + 1_500
+    assert price.most_micro_usd(1_000, 100) == 3_750 + 1_500
+    assert price.micro_usd(10, 0, 8, 99) == 10  # 2.4 and 7.5, rounded up together
+
+
 def test_without_the_extra_the_settings_load_and_the_engine_says_what_to_install() -> None:
     program = """
 import sys

@@ -92,17 +92,17 @@ async def test_usage_is_priced_by_the_operators_list_with_cached_tokens_apart() 
     with serving(CONCLUSION) as endpoint:
         result = await ask(chosen(endpoint))
     (call,) = result.calls
-    assert (call.input_tokens, call.output_tokens, call.cached_tokens) == (1_000, 200, 400)
+    assert (call.used.input, call.used.output, call.used.cached) == (1_000, 200, 400)
     assert call.micro_usd == 600 * 1 + 400 // 2 + 200 * 2
-    assert not call.is_estimate
+    assert not call.used.is_estimate
 
 
 async def test_usage_that_an_endpoint_does_not_tell_is_estimated_and_charged() -> None:
     with serving(completion(tool="final_result", arguments=ANSWER, usage=False)) as endpoint:
         result = await ask(chosen(endpoint))
     (call,) = result.calls
-    assert call.is_estimate
-    assert call.input_tokens > 500
+    assert call.used.is_estimate
+    assert call.used.input > 500
     assert call.micro_usd > 500
 
 

@@ -26,7 +26,7 @@ from pydantic_core import to_json
 
 from watchfloor_agents.generative.prompt import Prompt
 from watchfloor_agents.generative.settings import ModelChoice, ModelSettings
-from watchfloor_agents.generative.spending import Meter, ModelCall, OverBudgetError, estimated_tokens
+from watchfloor_agents.generative.spending import Meter, ModelCall, Tokens, estimated_tokens
 from watchfloor_core.telemetry import Operation, SpanAttribute, SpanName, span
 
 MAX_WAIT_S: Final = 20.0
@@ -85,63 +85,44 @@ class MeteredModel(WrapperModel):
         size: int,
         attempt: int,
     ) -> ModelResponse:
+        most = Tokens(input=estimated_tokens(size), output=self._choice.max_output_tokens, is_estimate=True)
         with span(SpanName.CHAT, self._attributes(attempt)) as current:
             response: ModelResponse | None = None
             try:
                 with anyio.move_on_after(self._terms.settings.timeout_s):
                     response = await super().request(messages, settings, parameters)
-            except (ModelAPIError, OverBudgetError) as error:
-                self._charge(current, attempt, error=error)
+                if response is None:
+                    raise ModelRequestTimeout(self.model_name, self._terms.settings.timeout_s)
+            except (ModelRequestTimeout, ModelTimeoutError) as error:
+                # The model may still be at work, and the provider then bills it.
+                self._charge(current, attempt, most, error)
+                raise
+            except ModelAPIError as error:
+                self._charge(current, attempt, Tokens(), error)
                 raise
             except Exception as error:
-                self._charge(current, attempt, error=error)
+                self._charge(current, attempt, Tokens(), error)
                 raise ModelBrokeError(self.model_name, f"the model failed with {type(error).__qualname__}") from error
-            if response is None:
-                late = ModelRequestTimeout(self.model_name, self._terms.settings.timeout_s)
-                # It may still be working, and the provider then bills it.
-                self._charge(current, attempt, estimated_tokens(size), self._choice.max_output_tokens, 0, True, late)
-                raise late
-            self._charge_for(response, size, attempt, current)
+            current.set_attribute(SpanAttribute.GEN_AI_RESPONSE_MODEL, response.model_name or "")
+            self._charge(current, attempt, _used(response, size))
             return response
 
-    def _charge_for(self, response: ModelResponse, size: int, attempt: int, current: Span) -> None:
-        current.set_attribute(SpanAttribute.GEN_AI_RESPONSE_MODEL, response.model_name or "")
-        usage = response.usage
-        taken, given = max(usage.input_tokens, 0), max(usage.output_tokens, 0)
-        if taken or given:
-            self._charge(current, attempt, taken, given, max(usage.cache_read_tokens, 0))
-        else:
-            given = estimated_tokens(len(ModelMessagesTypeAdapter.dump_json([response])))
-            self._charge(current, attempt, estimated_tokens(size), given, is_estimate=True)
-
-    def _charge(
-        self,
-        current: Span,
-        attempt: int,
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-        cached_tokens: int = 0,
-        is_estimate: bool = False,
-        error: Exception | None = None,
-    ) -> None:
+    def _charge(self, current: Span, attempt: int, used: Tokens, error: Exception | None = None) -> None:
         call = ModelCall(
             model=self._choice.name,
             position=self._position,
             attempt=attempt,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cached_tokens=min(cached_tokens, input_tokens),
-            micro_usd=self._choice.price.micro_usd(input_tokens, output_tokens, cached_tokens),
-            is_estimate=is_estimate,
+            used=used,
+            micro_usd=self._choice.price.micro_usd(used.input, used.output, used.cached, used.written),
             error="" if error is None else type(error).__qualname__,
         )
         current.set_attributes(
             {
-                SpanAttribute.GEN_AI_USAGE_INPUT_TOKENS: call.input_tokens,
-                SpanAttribute.GEN_AI_USAGE_OUTPUT_TOKENS: call.output_tokens,
-                SpanAttribute.GEN_AI_USAGE_CACHE_READ_TOKENS: call.cached_tokens,
+                SpanAttribute.GEN_AI_USAGE_INPUT_TOKENS: used.input,
+                SpanAttribute.GEN_AI_USAGE_OUTPUT_TOKENS: used.output,
+                SpanAttribute.GEN_AI_USAGE_CACHE_READ_TOKENS: used.cached,
                 SpanAttribute.COST_MICRO_USD: call.micro_usd,
-                SpanAttribute.USAGE_ESTIMATED: call.is_estimate,
+                SpanAttribute.USAGE_ESTIMATED: used.is_estimate,
             }
         )
         self._terms.meter.charge(call)
@@ -168,3 +149,16 @@ class MeteredModel(WrapperModel):
         if self._terms.settings.prompt_cache:
             settings["cache"] = True
         return settings
+
+
+def _used(response: ModelResponse, size: int) -> Tokens:
+    """By the provider's figures; where it gave none, by the size of what went there and back."""
+    usage = response.usage
+    taken, given = max(usage.input_tokens, 0), max(usage.output_tokens, 0)
+    if not taken and not given:
+        back = len(ModelMessagesTypeAdapter.dump_json([response]))
+        return Tokens(input=estimated_tokens(size), output=estimated_tokens(back), is_estimate=True)
+    cached = min(max(usage.cache_read_tokens, 0), taken)
+    return Tokens(
+        input=taken, output=given, cached=cached, written=min(max(usage.cache_write_tokens, 0), taken - cached)
+    )

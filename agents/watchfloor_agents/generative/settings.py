@@ -42,13 +42,25 @@ class Price(_Frozen):
     output: Usd
     cached_input: Usd | None = None
     """Of input that the provider had in its prompt cache; None: as any input."""
+    cache_write: Usd | None = None
+    """Of input that the provider puts into its prompt cache; None: as any input."""
 
-    def micro_usd(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
-        """Millionths of a dollar, rounded up. ``cached_tokens`` are a part of ``input_tokens``."""
+    def micro_usd(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0, written_tokens: int = 0) -> int:
+        """Millionths of a dollar, rounded up. Cached and written tokens are parts of ``input_tokens``."""
         cached = min(max(cached_tokens, 0), input_tokens)
-        cached_price = self.input if self.cached_input is None else self.cached_input
-        cost = (input_tokens - cached) * self.input + cached * cached_price + output_tokens * self.output
+        written = min(max(written_tokens, 0), input_tokens - cached)
+        cost = (input_tokens - cached - written) * self.input + output_tokens * self.output
+        cost += cached * (self.input if self.cached_input is None else self.cached_input)
+        cost += written * (self.input if self.cache_write is None else self.cache_write)
         return int(cost.to_integral_value(ROUND_CEILING))
+
+    def most_micro_usd(self, input_tokens: int, output_tokens: int) -> int:
+        """What a request of this size can cost, however much of it is cached."""
+        return max(
+            self.micro_usd(input_tokens, output_tokens),
+            self.micro_usd(input_tokens, output_tokens, cached_tokens=input_tokens),
+            self.micro_usd(input_tokens, output_tokens, written_tokens=input_tokens),
+        )
 
 
 def _reference(text: str) -> str:

@@ -21,6 +21,19 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Of one request; by the provider, or estimated."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    """Part of the input that the provider had in its prompt cache."""
+    written: int = 0
+    """Part of the input that it put there."""
+    is_estimate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
     """One request to one model, answered or not; what budgets are charged with."""
 
@@ -30,19 +43,14 @@ class ModelCall:
     """In the chain of models: 0 is the first choice, more is a fallback."""
     attempt: int
     """0, or the number of the repetition after an error."""
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    """Part of the input."""
+    used: Tokens
     micro_usd: int
-    is_estimate: bool = False
-    """The provider gave no usage: no answer in time, or one without figures. The estimate is charged."""
     error: str = ""
     """Class of the error; empty where it answered."""
 
     @property
     def tokens(self) -> int:
-        return self.input_tokens + self.output_tokens
+        return self.used.input + self.used.output
 
 
 class OverBudgetError(Exception):
@@ -68,13 +76,13 @@ class Meter:
 
     def admit(self, price: Price, input_bytes: int, max_output_tokens: int) -> None:
         """Raises `OverBudgetError` where a call of this size could go over what is left."""
-        input_tokens = estimated_tokens(input_bytes)
-        tokens = self.tokens + input_tokens + max_output_tokens
+        most = Tokens(input=estimated_tokens(input_bytes), output=max_output_tokens)
+        tokens = self.tokens + most.input + most.output
         if tokens > self.allowance.tokens:
             raise OverBudgetError(
                 f"the next call could bring it to {tokens:,} tokens, {self.allowance.tokens:,} are left"
             )
-        cost = self.micro_usd + price.micro_usd(input_tokens, max_output_tokens)
+        cost = self.micro_usd + price.most_micro_usd(most.input, most.output)
         if cost > self.allowance.micro_usd:
             raise OverBudgetError(
                 f"the next call could bring it to {cost / 1e6:.4f} USD, {self.allowance.micro_usd / 1e6:.4f} are left"
