@@ -69,15 +69,18 @@ class Evidence:
 
     def value(self, field: str) -> str | None:
         """What a field says, as text: a name in the body's ``fields``, else a path of keys joined by dots through the
-        body; None where there is no such field or it is no scalar."""
+        body, an item of a list by its number; None where there is no such field or it is no scalar."""
         fields = self.body.get("fields")
         if isinstance(fields, Mapping) and field in fields:
             return _scalar(fields[field])
         found: JsonValue = self.body
         for key in field.split("."):
-            if not isinstance(found, Mapping) or key not in found:
+            if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+                found = found[int(key)]
+            elif isinstance(found, Mapping) and key in found:
+                found = found[key]
+            else:
                 return None
-            found = found[key]
         return _scalar(found)
 
     def integrity(self, field: str) -> Integrity:

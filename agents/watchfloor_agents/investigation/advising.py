@@ -1,0 +1,111 @@
+"""What to do about what was found: steps for the response agent to propose, and work that people do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from typing import Final
+
+from watchfloor_agents.investigation.engine import Claim
+from watchfloor_core.alert import EntityKind
+from watchfloor_core.incident import Verdict
+from watchfloor_core.report import HypothesisKind, Phase, Recommendation, Scope, Stance
+from watchfloor_core.untrusted import quote_untrusted
+
+MAX_ADDRESSES: Final = 3
+_MEMORY: Final = "T1003"
+
+
+def recommendations(verdict: Verdict, claims: Sequence[Claim], ids: Mapping[int, str]) -> tuple[Recommendation, ...]:
+    """The least disruptive of each phase first; none where the evidence does not speak for an attack."""
+    if verdict is not Verdict.TRUE_POSITIVE:
+        return ()
+    attack = [one for one in claims if one.about is HypothesisKind.ATTACK and one.stance is Stance.SUPPORTS]
+    return (*_contain(attack, ids), *_eradicate(attack, ids), *_recover(attack, ids))
+
+
+def _contain(claims: Sequence[Claim], ids: Mapping[int, str]) -> Iterator[Recommendation]:
+    addresses = _named(claims, EntityKind.IP, ids)
+    outside = [(value, found) for value, found in addresses.items() if _is_outside(value)]
+    for value, found in outside[:MAX_ADDRESSES]:
+        yield Recommendation(
+            phase=Phase.CONTAIN,
+            action_class="deny ip",
+            target_kind="ip",
+            target=value,
+            purpose="An address outside took part in what was found",
+            expected_effect="no connection to or from it is let through",
+            undo="let the address through again",
+            finding_ids=found,
+        )
+    for value, found in _named(claims, EntityKind.FILE, ids).items():
+        yield Recommendation(
+            phase=Phase.CONTAIN,
+            action_class="contain file",
+            target_kind="file",
+            target=value,
+            purpose="The file holds what was taken",
+            expected_effect="nobody can read the file at its place",
+            undo="put the file back",
+            finding_ids=found,
+        )
+    hosts = _named([one for one in claims if _compromised(one)], EntityKind.HOST, ids)
+    for value, found in hosts.items():
+        yield _by_people(
+            Phase.CONTAIN, f"Isolate {quote_untrusted(value, 80)} from the network while it is looked at", found
+        )
+
+
+def _eradicate(claims: Sequence[Claim], ids: Mapping[int, str]) -> Iterator[Recommendation]:
+    lasting = [
+        one for one in claims if any(each.startswith(("T1053", "T1543", "T1547", "T1546")) for each in one.techniques)
+    ]
+    if lasting:
+        found = tuple(ids[id(one)] for one in lasting)
+        yield _by_people(Phase.ERADICATE, "Remove what starts a program again: tasks, services, registry values", found)
+
+
+def _recover(claims: Sequence[Claim], ids: Mapping[int, str]) -> Iterator[Recommendation]:
+    stolen = [
+        one for one in claims if any(each.startswith((_MEMORY, "T1555", "T1558", "T1552")) for each in one.techniques)
+    ]
+    if stolen:
+        found = tuple(ids[id(one)] for one in stolen)
+        is_domain = any(one.code.startswith(("ntds", "dcsync", "backup_key")) for one in stolen)
+        what = "Change the passwords of all accounts of the domain, and krbtgt's twice" if is_domain else (
+            "Change the passwords of the accounts that were in use on the hosts concerned"
+        )  # fmt: skip
+        yield _by_people(Phase.RECOVER, what, found)
+
+
+def _by_people(phase: Phase, purpose: str, findings: tuple[str, ...]) -> Recommendation:
+    return Recommendation(
+        phase=phase,
+        action_class="",
+        target_kind="",
+        target="",
+        purpose=purpose,
+        expected_effect="",
+        undo="",
+        finding_ids=findings,
+    )
+
+
+def _named(claims: Sequence[Claim], kind: EntityKind, ids: Mapping[int, str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for one in claims:
+        for each, value, _ in one.entities:
+            if each == kind.value:
+                found[value] = (*found.get(value, ()), ids[id(one)])
+    return found
+
+
+def _compromised(claim: Claim) -> bool:
+    return any(kind == EntityKind.HOST.value and scope is Scope.COMPROMISED for kind, _, scope in claim.entities)
+
+
+def _is_outside(value: str) -> bool:
+    try:
+        return ip_address(value).is_global
+    except ValueError:
+        return False

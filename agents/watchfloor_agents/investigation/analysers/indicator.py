@@ -1,0 +1,211 @@
+"""An indicator: an event that speaks for a technique, stated as a question so that every source can find it.
+
+An indicator is data. What it says of an event it says by fields that the event holds; what would explain the event
+without an attack stands beside it, and turns a claim into one for the benign hypothesis where the event shows it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from watchfloor_agents.investigation.engine import Analysis, Claim
+from watchfloor_agents.investigation.scope import Scope as CaseScope
+from watchfloor_agents.investigation.scope import scope_of
+from watchfloor_agents.investigation.view import CaseView, EventEvidence, Question
+from watchfloor_core.alert import EntityKind, Integrity
+from watchfloor_core.logs.event import EventType, Value
+from watchfloor_core.logs.fields import Field
+from watchfloor_core.logs.matching import fulfils
+from watchfloor_core.logs.query import AllOf, AnyOf, Condition, Not, Operator, Select, Where
+from watchfloor_core.report import Citation, HypothesisKind, Scope, Stance
+from watchfloor_core.untrusted import quote_untrusted
+
+MAX_EVENTS: Final = 200
+"""In the answer to one indicator's question."""
+MAX_CLAIMS: Final = 3
+"""Of one indicator in a report; what repeats is counted in the last one's text."""
+MAX_QUOTED: Final = 160
+"""Characters of a value in a sentence."""
+
+_WHERE: Final = (Field.HOST_NAME, Field.USER_NAME, Field.PROCESS_NAME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indicator:
+    """What to look for and what it means."""
+
+    code: str
+    title: str
+    """Begins the claim's sentence."""
+    techniques: tuple[str, ...]
+    types: frozenset[EventType]
+    where: Condition
+    cite: tuple[Field, ...]
+    """The fields that bear it out; those that the event has are quoted and cited."""
+    log_odds: float
+    """Natural-log odds for an attack, of one event."""
+    benign: Condition | None = None
+    """What the event shows where it is explained without an attack."""
+    benign_title: str = ""
+    scope: Scope = Scope.COMPROMISED
+    """Of the host that the event is of."""
+    target: tuple[EntityKind, Field] | None = None
+    """An entity that the act was aimed at."""
+    source: tuple[EntityKind, Field] | None = None
+    """An entity that it came from."""
+
+
+@dataclass(slots=True)
+class IndicatorAnalyser:
+    """Looks for indicators on the hosts and around the time of the case."""
+
+    name: str
+    version: str
+    indicators: tuple[Indicator, ...] = field(repr=False)
+
+    def questions(self, view: CaseView) -> Sequence[Question]:
+        scope = scope_of(view.case)
+        return [
+            Question(
+                Select(range=scope.range, types=one.types, where=scope.on_hosts(one.where), limit=MAX_EVENTS),
+                tool=_TOOLS.get(min(one.types), "search_events"),
+                purpose=one.title,
+            )
+            for one in self.indicators
+        ]
+
+    def analyse(self, view: CaseView) -> Analysis:
+        scope = scope_of(view.case)
+        claims: list[Claim] = []
+        for one in self.indicators:
+            found = [event for event in view.events(*one.types) if _shows(one, event, scope)]
+            claims += _claims(one, found)
+        return Analysis(tuple(claims))
+
+
+_TOOLS: Final[Mapping[EventType, str]] = {
+    EventType.PROCESS_START: "process_tree",
+    EventType.PROCESS_ACCESS: "process_access",
+    EventType.LOGON: "logon_sessions",
+    EventType.LOGON_FAILED: "logon_sessions",
+    EventType.NETWORK_CONNECTION: "network_peers",
+    EventType.FILE_CHANGE: "file_history",
+    EventType.REGISTRY_CHANGE: "registry_history",
+}
+"""Under what an agent's tool the question counts; the rest is ``search_events``."""
+
+
+def fields_of(event: EventEvidence) -> Mapping[Field, Value]:
+    """The event's fields in the vocabulary."""
+    body = event.evidence.body.get("fields")
+    if not isinstance(body, Mapping):
+        return {}
+    return {_BY_NAME[name]: value for name, value in body.items() if name in _BY_NAME and isinstance(value, (str, int))}
+
+
+_BY_NAME: Final = {name.value: name for name in Field}
+
+
+def _shows(indicator: Indicator, event: EventEvidence, scope: CaseScope) -> bool:
+    return scope.is_about(event) and fulfils(indicator.where, fields_of(event))
+
+
+def _claims(indicator: Indicator, found: Sequence[EventEvidence]) -> Iterator[Claim]:
+    """The first of each host, user and program; what is beyond is said in words."""
+    groups: defaultdict[tuple[bool, tuple[str, ...]], list[EventEvidence]] = defaultdict(list)
+    for event in found:
+        is_benign = indicator.benign is not None and fulfils(indicator.benign, fields_of(event))
+        groups[is_benign, tuple(event.text(name) for name in _WHERE)].append(event)
+    for (is_benign, _), events in list(groups.items())[:MAX_CLAIMS]:
+        yield _claim(indicator, events[0], len(events), is_benign=is_benign)
+
+
+def _claim(indicator: Indicator, event: EventEvidence, count: int, *, is_benign: bool) -> Claim:
+    citations = tuple(_citations(indicator, event))
+    integrities = [event.evidence.integrity(one.field) for one in citations]
+    is_external = all(one is Integrity.EXTERNAL for one in integrities)
+    title = indicator.benign_title if is_benign else indicator.title
+    return Claim(
+        code=f"{indicator.code}_explained" if is_benign else indicator.code,
+        text=_sentence(title, event, citations) + (f" ({count} times)" if count > 1 else ""),
+        citations=citations,
+        time_us=event.time_us,
+        stance=Stance.SUPPORTS,
+        about=HypothesisKind.BENIGN if is_benign else HypothesisKind.ATTACK,
+        # Text that an attacker can write never speaks for the benign explanation.
+        log_odds=(0.0 if is_external else 1.0) if is_benign else indicator.log_odds,
+        techniques=() if is_benign else indicator.techniques,
+        entities=() if is_benign else tuple(_entities(indicator, event)),
+        rests_on_external=is_external,
+    )
+
+
+def _citations(indicator: Indicator, event: EventEvidence) -> Iterator[Citation]:
+    for name in dict.fromkeys((*indicator.cite, *_WHERE)):
+        if event.text(name):
+            yield event.cite(name)
+
+
+def _sentence(title: str, event: EventEvidence, citations: Sequence[Citation]) -> str:
+    host, user = event.text(Field.HOST_NAME), event.text(Field.USER_NAME)
+    where = (f" on {quote_untrusted(host, MAX_QUOTED)}" if host else "") + (
+        f" by {quote_untrusted(user, MAX_QUOTED)}" if user else ""
+    )
+    beside = {Field.HOST_NAME.value, Field.USER_NAME.value}
+    told = ", ".join(
+        f"{one.field} {quote_untrusted(one.text, MAX_QUOTED)}" for one in citations if one.field not in beside
+    )
+    return f"{title}{where}: {told}" if told else f"{title}{where}"
+
+
+def _entities(indicator: Indicator, event: EventEvidence) -> Iterator[tuple[str, str, Scope]]:
+    host, user = event.text(Field.HOST_NAME), event.text(Field.USER_NAME)
+    if host:
+        yield EntityKind.HOST.value, host, indicator.scope
+    if user and not user.endswith("$") and user not in _MACHINE:
+        yield EntityKind.USER.value, user, Scope.INVOLVED
+    for part, scope in ((indicator.target, Scope.TARGETED), (indicator.source, Scope.INVOLVED)):
+        if part is not None and event.text(part[1]):
+            yield part[0].value, event.text(part[1]), scope
+
+
+_MACHINE: Final = frozenset({"system", "local service", "network service", "-", "anonymous logon"})
+
+
+def equals(name: Field, *values: Value) -> Where:
+    return Where(name, Operator.EQUALS, values)
+
+
+def contains(name: Field, *values: Value) -> Where:
+    return Where(name, Operator.CONTAINS, values)
+
+
+def starts(name: Field, *values: Value) -> Where:
+    return Where(name, Operator.STARTS_WITH, values)
+
+
+def ends(name: Field, *values: Value) -> Where:
+    return Where(name, Operator.ENDS_WITH, values)
+
+
+def exists(name: Field) -> Where:
+    return Where(name, Operator.EXISTS)
+
+
+def all_of(*conditions: Condition) -> AllOf:
+    return AllOf(conditions)
+
+
+def any_of(*conditions: Condition) -> AnyOf:
+    return AnyOf(conditions)
+
+
+def none_of(*conditions: Condition) -> Not:
+    return Not(AnyOf(conditions))
+
+
+def types(*some: EventType) -> frozenset[EventType]:
+    return frozenset(some)

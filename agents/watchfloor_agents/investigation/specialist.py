@@ -1,0 +1,57 @@
+"""The specialist engine: investigates with no model, by what analysers know of techniques."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from watchfloor_agents.investigation.analysers import ANALYSERS
+from watchfloor_agents.investigation.composing import compose
+from watchfloor_agents.investigation.engine import Analyser, Claim
+from watchfloor_agents.investigation.lineage import lineage
+from watchfloor_agents.investigation.testing_hypotheses import expectations
+from watchfloor_agents.investigation.view import CaseView, Question
+from watchfloor_core.report import HypothesisKind, Report
+
+NAME: Final = "specialist"
+VERSION: Final = "1"
+
+TechniqueName = Callable[[str], str | None]
+"""The name of an ATT&CK technique by its id; None where it is unknown."""
+
+
+class SpecialistEngine:
+    """An `InvestigationEngine` made of analysers."""
+
+    name = NAME
+
+    def __init__(
+        self, analysers: Sequence[Analyser] = ANALYSERS, technique_name: TechniqueName = lambda _: None
+    ) -> None:
+        self._analysers = tuple(analysers)
+        self._technique_name = technique_name
+        parts = [f"{one.name}:{one.version}" for one in self._analysers]
+        self.version = hashlib.sha256("\n".join((VERSION, *parts)).encode()).hexdigest()[:16]
+        """Another one where any analyser is."""
+
+    def plan(self, view: CaseView) -> Sequence[Question]:
+        """First what the analysers look for; then where the programs came from that they found."""
+        if view.round == 0:
+            return [question for one in self._analysers for question in one.questions(view)]
+        return lineage(view, self._claims(view))
+
+    def tests(self, view: CaseView) -> Sequence[Question]:
+        return [one.question for one in expectations(view, self._claims(view))]
+
+    def conclude(self, view: CaseView) -> Report:
+        claims = self._claims(view)
+        return compose(view, claims, expectations(view, claims), self._named(claims), (self.name, self.version))
+
+    def _claims(self, view: CaseView) -> tuple[Claim, ...]:
+        found = [claim for one in self._analysers for claim in one.analyse(view).claims]
+        return tuple(sorted(found, key=lambda one: (one.time_us, one.code, one.text)))
+
+    def _named(self, claims: Sequence[Claim]) -> Mapping[str, str]:
+        attack = {technique for one in claims if one.about is HypothesisKind.ATTACK for technique in one.techniques}
+        return {one: self._technique_name(one) or one for one in sorted(attack)}
