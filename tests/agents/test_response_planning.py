@@ -56,7 +56,7 @@ def test_the_least_disruptive_step_of_the_first_phase_comes_first() -> None:
 
 def test_a_target_keeps_the_label_of_the_field_that_names_it() -> None:
     deny, disable = plan_response(report(DISABLE, DENY), FACTS)
-    assert (deny.integrity, deny.sources) == (Integrity.SENSOR, {"lab"})
+    assert (deny.integrity, deny.sources) == (Integrity.SENSOR, frozenset({"lab"}))
     assert (disable.integrity, disable.sources) == (Integrity.EXTERNAL, frozenset())
 
 

@@ -69,3 +69,14 @@ def action_workflow_id(tenant: str, proposal_id: str) -> str:
 def approval_workflow_id(tenant: str, proposal_id: str) -> str:
     """The one workflow that waits for people about a proposal: parallel approvals cannot cross."""
     return f"approval:{tenant}:{proposal_id}"
+
+
+INVESTIGATION_WORKFLOW: Final = "watchfloor.investigation"
+INVESTIGATION_GRAPH: Final = "watchfloor.investigate"
+"""The graph's nodes are activities of this name, a dot, and the stage's."""
+FAIL_INVESTIGATION: Final = "fail_investigation"
+
+
+def investigation_workflow_id(tenant: str, incident_id: str, revision: int) -> str:
+    """The one workflow that investigates a revision of an incident."""
+    return f"investigation:{tenant}:{incident_id}:{revision}"
