@@ -9,6 +9,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -21,6 +22,9 @@ from watchfloor_connectors.targets.kinds import BUILT_IN
 from watchfloor_workflows import wire
 from watchfloor_workflows.action_activities import ControlActivities, ExecutorActivities
 from watchfloor_workflows.activities import IncidentActivities
+from watchfloor_workflows.investigation.graph import investigation_plugin
+from watchfloor_workflows.investigation.stages import Investigator, Stage
+from watchfloor_workflows.investigation_activities import InvestigationActivities
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = ("core", "guardrails", "playbooks", "agents", "connectors", "workflows", "service")
@@ -254,7 +258,10 @@ ACTIVITIES: Final = {
     wire.ANNOUNCE: TELLS,
     wire.OBSERVE_TARGET: READS,
     wire.EXECUTE_ACTION: OUTSIDE,
+    wire.FAIL_INVESTIGATION: STORE,
 }
+NODES: Final = {f"{wire.INVESTIGATION_GRAPH}.{stage}": STORE for stage in Stage}
+"""Of the graph of investigations: they ask log sources, which only read, and write our own store."""
 
 
 def registered(kind: type) -> dict[str, str]:
@@ -264,13 +271,23 @@ def registered(kind: type) -> dict[str, str]:
     return {vars(one.__func__)["__temporal_activity_definition"].name: one.__name__ for one in found}
 
 
-HOLDERS: Final = (IncidentActivities, ControlActivities, ExecutorActivities)
+HOLDERS: Final = (IncidentActivities, ControlActivities, ExecutorActivities, InvestigationActivities)
 
 
 def test_every_activity_is_in_the_table() -> None:
     found = [name for holder in HOLDERS for name in registered(holder)]
 
     assert sorted(found) == sorted(ACTIVITIES)
+
+
+def test_every_node_of_the_graph_is_in_the_table() -> None:
+    """The plug-in makes activities of them; whatever a node does, `Investigator.run` does it."""
+    plugin = investigation_plugin(object.__new__(Investigator), ThreadPoolExecutor())
+    found = {vars(one)["__temporal_activity_definition"].name for one in plugin.activities}
+
+    assert found == NODES.keys()
+    assert callers_of("LangGraphPlugin") == {"workflows.investigation.graph"}
+    assert callers_of("add_node") == {"workflows.investigation.graph"}
 
 
 def test_there_are_no_other_activities_and_no_other_workers() -> None:
@@ -413,6 +430,10 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     "connectors.channels.http": ({NETWORK}, "sends notices to Slack, Teams and webhooks, over TLS"),
     "connectors.channels.mail": ({NETWORK}, "sends notices by mail"),
     "connectors.channels.testing": ({NETWORK}, "receivers on the loopback, for tests"),
+    # Reading logs: nothing is changed but copies of our own, in the data directory or a folder that goes with the run.
+    "connectors.logs.files": ({FILES}, "unpacks members of archives into a folder of its own"),
+    "connectors.logs.loading": ({FILES}, "keeps what was loaded in the data directory"),
+    "connectors.logs.tables": ({FILES}, "a temporary copy of a table for DuckDB to read"),
     # Where secrets lie.
     "connectors.secrets.resolve": ({NETWORK}, "TLS settings for the vault"),
     "connectors.secrets.vault": ({NETWORK}, "reads secrets from Vault, and writes nothing"),

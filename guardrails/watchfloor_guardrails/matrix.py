@@ -33,8 +33,10 @@ from watchfloor_guardrails.selector import NameMatch
 
 CLOSE_INCIDENT: Final = "close incident"
 """Action class of closing an incident."""
+INVESTIGATE_INCIDENT: Final = "investigate incident"
+"""What an agent does for the function ``investigation``: it asks telemetry and writes a report."""
 
-ACTION_CLASSES: Final = (CLOSE_INCIDENT, *CATALOGUE)
+ACTION_CLASSES: Final = (CLOSE_INCIDENT, INVESTIGATE_INCIDENT, *CATALOGUE)
 """Every action class that a row may name: a misspelt one would never match, and so silently not restrict."""
 
 UNKNOWN_TIER: Final = 2

@@ -17,6 +17,7 @@ from watchfloor_guardrails.catalogue import CATALOGUE
 from watchfloor_guardrails.closing_rule import SENSOR_KINDS, ClosingRule, EntityMatch, RuleMatch
 from watchfloor_guardrails.matrix import (
     ACTION_CLASSES,
+    INVESTIGATE_INCIDENT,
     Limits,
     Row,
     Selector,
@@ -168,6 +169,8 @@ class RowEntry(Entry):
         # Such a row would match no task, and so silently not restrict.
         if self.action_class in CATALOGUE and self.function is not Function.INCIDENT_RESPONSE:
             raise ValueError(f"{self.action_class!r} belongs to rows of incident_response, not of {self.function}")
+        if self.action_class == INVESTIGATE_INCIDENT and self.function is not Function.INVESTIGATION:
+            raise ValueError(f"{self.action_class!r} belongs to rows of investigation, not of {self.function}")
         return self
 
     def to_row(self) -> Row:

@@ -22,12 +22,12 @@ from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.incident import Function
 from watchfloor_guardrails.catalogue import CATALOGUE
 from watchfloor_guardrails.decision import Principal, PrincipalKind
-from watchfloor_guardrails.matrix import CLOSE_INCIDENT
+from watchfloor_guardrails.matrix import CLOSE_INCIDENT, INVESTIGATE_INCIDENT
 
 ALL: Final = "all"
 DRILL: Final = "drill"
 """An action class that nothing is of: what a drill stops."""
-ACTION_CLASSES: Final = (*sorted(CATALOGUE), CLOSE_INCIDENT, DRILL)
+ACTION_CLASSES: Final = (*sorted(CATALOGUE), CLOSE_INCIDENT, INVESTIGATE_INCIDENT, DRILL)
 """Closed, as are the functions: a misspelt name would be thrown with success and stop nothing."""
 MAX_REASON: Final = 4_000
 """Characters."""

@@ -211,8 +211,8 @@ def test_engine_caps_are_read() -> None:
         ),
         (
             "- {function: alert_triage, level: L2, action_class: close incidents}",
-            "autonomy.yaml:9: 'close incidents' is not one of close incident, deny ip, allow ip, disable user, "
-            "enable user, contain file, restore file, stop process (at rows[7].action_class)",
+            "autonomy.yaml:9: 'close incidents' is not one of close incident, investigate incident, deny ip, allow ip, "
+            "disable user, enable user, contain file, restore file, stop process (at rows[7].action_class)",
         ),
         (
             "- function: alert_triage\n  tenant: a\n  level: L4\n  limits:\n    close_below: 0.6",

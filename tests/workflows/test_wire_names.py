@@ -13,7 +13,9 @@ from watchfloor_core.notice import NoticeKind
 from watchfloor_guardrails.approval import ApprovalOutcome, VoteDecision
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.proposal import ProposalStatus
-from watchfloor_workflows import action_messages, messages, search_attributes, wire
+from watchfloor_workflows import action_messages, investigation_messages, messages, search_attributes, wire
+from watchfloor_workflows.investigation.graph import InvestigationState
+from watchfloor_workflows.investigation.stages import Stage
 
 NAMES = {
     "INCIDENT_WORKFLOW": "watchfloor.incident",
@@ -41,6 +43,15 @@ NAMES = {
     "ISSUE_GRANT": "issue_grant",
     "END_LEASE": "end_lease",
     "ANNOUNCE": "announce",
+    "INVESTIGATION_WORKFLOW": "watchfloor.investigation",
+    "INVESTIGATION_GRAPH": "watchfloor.investigate",
+    "FAIL_INVESTIGATION": "fail_investigation",
+}
+
+INVESTIGATION_FIELDS = {
+    "FailInvestigationInput": ["investigation", "problem"],
+    "RunInvestigationInput": ["tenant", "incident_id", "revision"],
+    "RunInvestigationResult": ["is_done", "rounds"],
 }
 
 FIELDS = {
@@ -141,9 +152,33 @@ def test_wire_names_are_the_ones_that_running_workflows_know() -> None:
     assert wire.incident_workflow_id("acme", "inc-1") == "incident:acme:inc-1"
     assert wire.action_workflow_id("acme", "act-1") == "action:acme:act-1"
     assert wire.approval_workflow_id("acme", "act-1") == "approval:acme:act-1"
+    assert wire.investigation_workflow_id("acme", "inc-1", 3) == "investigation:acme:inc-1:3"
 
 
-@pytest.mark.parametrize(("module", "fields"), [(messages, FIELDS), (action_messages, ACTION_FIELDS)])
+def test_the_nodes_of_the_graph_are_the_ones_that_histories_hold() -> None:
+    assert [stage.value for stage in Stage] == [
+        "scope",
+        "plan",
+        "collect",
+        "correlate",
+        "hypothesise",
+        "verify",
+        "conclude",
+    ]
+    assert sorted(InvestigationState.__annotations__) == [
+        "goes_on",
+        "incident_id",
+        "revision",
+        "round",
+        "tenant",
+        "waiting",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("module", "fields"),
+    [(messages, FIELDS), (action_messages, ACTION_FIELDS), (investigation_messages, INVESTIGATION_FIELDS)],
+)
 def test_messages_have_the_fields_that_histories_hold(module: ModuleType, fields: dict[str, list[str]]) -> None:
     found = {
         name: [field.name for field in dataclasses.fields(kind)]
@@ -158,7 +193,7 @@ def test_the_words_in_messages_of_actions_are_the_ones_that_histories_hold(kind:
     assert [member.value for member in kind] == WORDS[kind.__name__]
 
 
-@pytest.mark.parametrize("module", [messages, action_messages])
+@pytest.mark.parametrize("module", [messages, action_messages, investigation_messages])
 def test_every_message_is_frozen(module: ModuleType) -> None:
     for _, kind in inspect.getmembers(module, inspect.isclass):
         if dataclasses.is_dataclass(kind):

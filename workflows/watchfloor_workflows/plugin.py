@@ -16,8 +16,9 @@ from watchfloor_workflows.action_workflow import ActionWorkflow
 from watchfloor_workflows.approval_workflow import ApprovalWorkflow
 from watchfloor_workflows.codec import encrypting
 from watchfloor_workflows.incident import IncidentWorkflow
+from watchfloor_workflows.investigation_workflow import InvestigationWorkflow
 
-WORKFLOWS: Final = (IncidentWorkflow, ActionWorkflow, ApprovalWorkflow)
+WORKFLOWS: Final = (IncidentWorkflow, ActionWorkflow, ApprovalWorkflow, InvestigationWorkflow)
 
 _OTHER_PACKAGES: Final = (
     "watchfloor_core",

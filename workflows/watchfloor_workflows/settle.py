@@ -21,6 +21,8 @@ from watchfloor_guardrails.ruling_json import ruling_to_json
 from watchfloor_workflows.assessment import StoredAssessment, from_row
 from watchfloor_workflows.authority.responding import respond, void_what_changed
 from watchfloor_workflows.closure import close_incident
+from watchfloor_workflows.investigation.records import make_due
+from watchfloor_workflows.investigation.wanted import is_investigated
 from watchfloor_workflows.messages import IncidentStanding
 from watchfloor_workflows.policy import Policy
 from watchfloor_workflows.proposal import rule_on
@@ -94,7 +96,11 @@ def _settle(connection: Connection, held: StoredIncident, policy: Policy) -> Sto
             held = write_incident(connection, held, values)
         case unknown:
             assert_never(unknown)
-    drafted = respond(connection, held, policy) if ruling.route is Route.ESCALATE else []
+    drafted: list[Decision] = []
+    if ruling.route is Route.ESCALATE:
+        drafted = respond(connection, held, policy)
+        if is_investigated(held, policy):
+            make_due(connection, held.tenant, held.id, held.revision)
     void_what_changed(connection, held)
     record_decisions(connection, held.tenant, [ruled, effect, *drafted])
     return held

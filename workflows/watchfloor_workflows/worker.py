@@ -11,17 +11,25 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from temporalio.client import Client
+from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker
 
+from watchfloor_agents.investigation.engine import InvestigationEngine
+from watchfloor_agents.investigation.loop import InvestigationBudget
+from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.triage.engine import TriageEngine
 from watchfloor_agents.triage.specialist import SpecialistTriage
 from watchfloor_connectors.channels.built import build_channels
 from watchfloor_connectors.channels.config import FILE as CHANNEL_FILE
 from watchfloor_connectors.channels.config import load_channels
+from watchfloor_connectors.logs.config import FILE as LOG_FILE
+from watchfloor_connectors.logs.config import load_log_settings
+from watchfloor_connectors.logs.opening import LogShelf
 from watchfloor_connectors.secrets.resolve import secret_text
 from watchfloor_core.errors import UnavailableError
 from watchfloor_core.keys.signing import GRANT_KEY, signing_key
@@ -36,6 +44,10 @@ from watchfloor_workflows.authority.announcing import Notices
 from watchfloor_workflows.checkpointing import checkpoints_kept
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.housekeeping import keep_house
+from watchfloor_workflows.investigation.graph import investigation_plugin
+from watchfloor_workflows.investigation.relay import InvestigationRelay
+from watchfloor_workflows.investigation.stages import Investigator
+from watchfloor_workflows.investigation_activities import InvestigationActivities
 from watchfloor_workflows.notifying import Notifier
 from watchfloor_workflows.passkeys import relying_party
 from watchfloor_workflows.policy import PolicyFile
@@ -52,14 +64,32 @@ SHUTDOWN: Final = timedelta(seconds=10)
 """Activities under way may finish within this time after a stop."""
 
 
+@dataclass(frozen=True, slots=True)
+class Investigations:
+    """What a worker needs to investigate: the graph with its nodes, and the activities beside them."""
+
+    plugin: SimplePlugin
+    activities: InvestigationActivities
+
+
 def incident_worker(
-    client: Client, settings: Settings, activities: IncidentActivities, control: ControlActivities | None = None
+    client: Client,
+    settings: Settings,
+    activities: IncidentActivities,
+    control: ControlActivities | None = None,
+    investigations: Investigations | None = None,
 ) -> Worker:
-    """A Temporal worker for incidents and their actions. Its workflows and sandbox come from the client's plugin."""
+    """A Temporal worker for incidents, their actions and their investigations. Its workflows and sandbox come from the
+    client's plugin."""
     return Worker(
         client,
         task_queue=settings.task_queue,
-        activities=[*activities.all, *(control.all if control else ())],
+        activities=[
+            *activities.all,
+            *(control.all if control else ()),
+            *(investigations.activities.all if investigations else ()),
+        ],
+        plugins=[investigations.plugin] if investigations else [],
         # A workflow task holds its place while its local activities wait for theirs: with many more places for the one
         # than for the other, tasks would run into their time limit.
         max_concurrent_workflow_tasks=2 * ACTIVITY_THREADS,
@@ -103,19 +133,22 @@ async def _work(
 ) -> None:
     policy = PolicyFile(settings, store)
     relay, action_relay = Relay(client, store, settings), ActionRelay(client, store, settings, policy)
+    investigation_relay = InvestigationRelay(client, store, settings)
     with activity_threads() as threads:
         activities = IncidentActivities(store, engine, policy, threads)
         channels = load_channels(settings.data_dir / CHANNEL_FILE, secret_text(settings))
         notifier = Notifier(build_channels(channels))
         control = make_control(settings, store, policy, threads, notifier)
+        investigations = make_investigations(settings, store, policy, threads)
         async with (
             # Around all that records decisions: its last checkpoint covers what they did while they stopped.
             checkpoints_kept(store, settings),
-            incident_worker(client, settings, activities, control),
+            incident_worker(client, settings, activities, control, investigations),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(relay.run(stop))
             tasks.create_task(action_relay.run(stop))
+            tasks.create_task(investigation_relay.run(stop))
             tasks.create_task(_keep_house(store, settings, stop))
             if on_ready is not None:
                 on_ready()
@@ -137,6 +170,31 @@ def make_control(
         audience=settings.executor_queue,
         party=relying_party(settings),
     )
+
+
+def make_investigations(
+    settings: Settings,
+    store: Store,
+    policy: PolicyFile,
+    threads: Executor,
+    *,
+    engine: InvestigationEngine | None = None,
+    budget: InvestigationBudget | None = None,
+) -> Investigations:
+    """What investigations need of the worker: the sources of ``logs.yaml``, opened when they are first asked.
+
+    Raises `ConfigurationError` where that file is wrong, or missing though a setting names it.
+    """
+    named = settings.logs_file
+    sources = load_log_settings(named or settings.data_dir / LOG_FILE, is_required=named is not None)
+    investigator = Investigator(
+        store=store,
+        engine=engine or SpecialistEngine(),
+        sources=LogShelf(sources, settings.data_dir / "logs").of,
+        policy=policy,
+        budget=budget or InvestigationBudget(),
+    )
+    return Investigations(investigation_plugin(investigator, threads), InvestigationActivities(investigator, threads))
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, and_, case, func, or_, select
 from watchfloor_agents.correlation.sequencer import FINISHED_US
 from watchfloor_core.incident import IncidentStatus
 from watchfloor_core.store.schema import alert, batch, cursor, incident, outbox, source
+from watchfloor_core.store.schema_investigation import investigation
+from watchfloor_workflows.investigation.records import InvestigationStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Completion:
     """Incidents whose verdict does not speak of their latest revision."""
     undelivered: int
     """Changes that Temporal has not heard of."""
+    uninvestigated: int
+    """Investigations that are due or under way."""
 
     @property
     def is_done(self) -> bool:
@@ -41,7 +45,8 @@ class Completion:
         """
         if self.open_sources or self.pending or self.never_triaged:
             return False
-        return self.other_open_sources > 0 or (self.is_finished and not self.untriaged and not self.undelivered)
+        waits = self.untriaged or self.undelivered or self.uninvestigated
+        return self.other_open_sources > 0 or (self.is_finished and not waits)
 
 
 def look(connection: Connection, tenant: str, sources: Collection[str]) -> Completion:
@@ -73,6 +78,12 @@ def look(connection: Connection, tenant: str, sources: Collection[str]) -> Compl
     undelivered = connection.execute(
         select(func.count()).where(outbox.c.delivered_us.is_(None), outbox.c.tenant == tenant)
     ).scalar_one()
+    uninvestigated = connection.execute(
+        select(func.count()).where(
+            investigation.c.tenant == tenant,
+            investigation.c.status.in_((InvestigationStatus.DUE, InvestigationStatus.RUNNING)),
+        )
+    ).scalar_one()
     return Completion(
         records=int(records),
         alerts=int(alerts),
@@ -84,4 +95,5 @@ def look(connection: Connection, tenant: str, sources: Collection[str]) -> Compl
         never_triaged=int(never_triaged),
         untriaged=int(untriaged),
         undelivered=int(undelivered),
+        uninvestigated=int(uninvestigated),
     )

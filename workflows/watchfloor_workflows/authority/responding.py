@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from watchfloor_agents.response.planning import Step, plan_response
 from watchfloor_agents.response.specialist import NAME, NamedAddress, Suggestion, suggest
 from watchfloor_core.alert import EntityKind, EntityRole, Integrity
-from watchfloor_core.incident import AutonomyLevel, Function, Verdict
+from watchfloor_core.evidence import Evidence
+from watchfloor_core.incident import AutonomyLevel, Function, IncidentStatus, Verdict
 from watchfloor_core.ledger.record import Decision
+from watchfloor_core.report import Report
 from watchfloor_core.store.schema import asset, detector, entity, observation, shape, shape_entity
 from watchfloor_core.store.schema_authority import action_proposal
 from watchfloor_guardrails.action import Labelled
@@ -43,6 +47,30 @@ def respond(connection: Connection, held: StoredIncident, policy: Policy) -> lis
         for one in suggest(named_addresses(connection, held))
         if (one.action_class, one.value) not in known and is_proposed_at_all(held, one.action_class, facts, policy)
     ]
+
+
+def respond_to_report(
+    connection: Connection, held: StoredIncident, policy: Policy, report: Report, evidence: Mapping[str, Evidence]
+) -> list[Decision]:
+    """Drafts from a checked report on a locked incident; the caller records the decisions.
+
+    Where the incident has moved on meanwhile, or a person or the triage holds it for harmless, nothing is proposed: the
+    report is there to read, and a later revision is investigated by itself.
+    """
+    is_open = held.status is IncidentStatus.ESCALATED and held.verdict is not Verdict.BENIGN_POSITIVE
+    if not is_open or held.revision != report.revision or held.merged_into is not None:
+        return []
+    known = _proposed_before(connection, held)
+    facts = facts_from(held, has_target=True)
+    return [
+        prepare_action(connection, held.tenant, _draft(held, one, facts))[1]
+        for one in (_suggestion(step) for step in plan_response(report, evidence))
+        if (one.action_class, one.value) not in known and is_proposed_at_all(held, one.action_class, facts, policy)
+    ]
+
+
+def _suggestion(step: Step) -> Suggestion:
+    return Suggestion(step.action_class, step.target_kind, step.value, step.integrity, step.sources, step.purpose)
 
 
 def void_what_changed(connection: Connection, held: StoredIncident) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import Connection
 
 from watchfloor_core.incident import AutonomyLevel, Function
-from watchfloor_guardrails.matrix import Task
+from watchfloor_guardrails.matrix import INVESTIGATE_INCIDENT, Task
 from watchfloor_guardrails.switches import covering_scopes
 from watchfloor_workflows.authority.kill_switch import read_switches
 from watchfloor_workflows.policy import Policy
 from watchfloor_workflows.proposal import case_of
 from watchfloor_workflows.standing import StoredIncident
-
-INVESTIGATE_INCIDENT: Final = "investigate incident"
 
 
 def is_investigated(held: StoredIncident, policy: Policy) -> bool:

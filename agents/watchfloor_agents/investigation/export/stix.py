@@ -22,8 +22,8 @@ NAMESPACE: Final = uuid.UUID("5f0f9a54-2f0c-5c52-9a67-6a3b0a6c2a7e")
 
 
 def report_bundle(report: Report) -> str:
-    """The bundle's JSON: a report with its author, techniques as attack patterns, entities as observables, unknowns as a
-    note. What was recommended is not part of it: it is for those who answer for it here."""
+    """The bundle's JSON: a report with its author, techniques as attack patterns, entities as observables, unknowns as
+    a note. What was recommended is not part of it: it is for those who answer for it here."""
     made = datetime.fromtimestamp(max(report.ended_us, 1_000_000) / 1_000_000, UTC)
     author = stix2.Identity(
         id=_id("identity", "watchfloor"), name="Watchfloor", identity_class="system", created=made, modified=made

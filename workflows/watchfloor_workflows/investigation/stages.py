@@ -1,0 +1,285 @@
+"""The stages of an investigation, each safe to repeat: it begins from the store's rows and ends by writing to them.
+
+::
+
+    scope → plan → collect → correlate ─┬→ hypothesise → verify (collect what tests ask) → conclude
+                     ▲                  │
+                     └── new questions ─┘
+
+What one stage leaves for the next is in the store; `Progress` is all that travels through the workflow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from watchfloor_agents.investigation.checking import check
+from watchfloor_agents.investigation.engine import InvestigationEngine
+from watchfloor_agents.investigation.export.report_json import report_to_json
+from watchfloor_agents.investigation.loading import load_investigation_case
+from watchfloor_agents.investigation.loop import InvestigationBudget, ask, new_questions
+from watchfloor_agents.investigation.view import Answer, CaseView, Question
+from watchfloor_core.canonical import canonical
+from watchfloor_core.clock import now_us
+from watchfloor_core.errors import RefusedError
+from watchfloor_core.evidence import Evidence
+from watchfloor_core.ledger.record import Decision, record_decisions
+from watchfloor_core.logs.source import Health, LogSource
+from watchfloor_core.report import Report
+from watchfloor_core.store.engine import Store
+from watchfloor_core.telemetry.content import AttributeValue
+from watchfloor_core.telemetry.names import Operation, SpanAttribute, SpanName
+from watchfloor_core.telemetry.spans import span
+from watchfloor_workflows.authority.responding import respond_to_report
+from watchfloor_workflows.investigation.records import (
+    InvestigationKey,
+    InvestigationStatus,
+    begin,
+    count_questions,
+    end,
+    keep_answer,
+    note_round,
+    put_questions,
+    read_investigation,
+    read_view,
+    waiting_questions,
+)
+from watchfloor_workflows.investigation.wanted import stopped_by
+from watchfloor_workflows.policy import PolicyFile
+from watchfloor_workflows.standing import last_entry_id, lock_incident, read_incident
+
+_WORST: Final = (Health.DARK, Health.PARTIAL, Health.WHOLE)
+
+
+class Stage(StrEnum):
+    """Names of the graph's nodes, and so of activities."""
+
+    SCOPE = "scope"
+    PLAN = "plan"
+    COLLECT = "collect"
+    CORRELATE = "correlate"
+    HYPOTHESISE = "hypothesise"
+    VERIFY = "verify"
+    CONCLUDE = "conclude"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the order of the stages depends on."""
+
+    goes_on: bool = True
+    """False where the incident has moved on: there is nothing to investigate."""
+    waiting: int = 0
+    """Questions without an answer."""
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Investigator:
+    """What the stages work with. Its calls block."""
+
+    store: Store
+    engine: InvestigationEngine
+    sources: Callable[[str], Sequence[LogSource]]
+    """Those that a tenant's agents may ask."""
+    policy: PolicyFile
+    budget: InvestigationBudget
+
+    def run(self, stage: Stage, key: InvestigationKey) -> Progress:
+        """One stage, as one span. Raises `RefusedError` where a kill switch forbids it, `NotFoundError`, and
+        `RecordError` where a row cannot be read."""
+        stages: Mapping[Stage, Callable[[InvestigationKey], Progress]] = {
+            Stage.SCOPE: self._scope,
+            Stage.PLAN: self._plan,
+            Stage.COLLECT: self._collect,
+            Stage.CORRELATE: self._correlate,
+            Stage.HYPOTHESISE: self._hypothesise,
+            Stage.VERIFY: self._collect,
+            Stage.CONCLUDE: self._conclude,
+        }
+        attributes: dict[str, AttributeValue] = {
+            SpanAttribute.GEN_AI_OPERATION_NAME: Operation.PLAN,
+            SpanAttribute.GEN_AI_AGENT_NAME: self.engine.name,
+            SpanAttribute.TENANT: key.tenant,
+            SpanAttribute.INCIDENT_ID: key.incident_id,
+            SpanAttribute.INCIDENT_REVISION: key.revision,
+            SpanAttribute.STAGE: stage.value,
+        }
+        with span(SpanName.INVESTIGATE, attributes):
+            return stages[stage](key)
+
+    def fail(self, key: InvestigationKey, problem: str) -> None:
+        """Record that it came to no end, and why."""
+        with self.store.write() as connection:
+            lock_incident(connection, key.tenant, key.incident_id)
+            if end(connection, key, InvestigationStatus.FAILED, problem=problem):
+                parent = last_entry_id(connection, key.tenant, key.incident_id, "escalation")
+                record_decisions(connection, key.tenant, [_failed(key, self.engine.name, problem, parent)])
+
+    def _scope(self, key: InvestigationKey) -> Progress:
+        with self.store.write() as connection:
+            held = read_incident(connection, key.tenant, key.incident_id)
+            begun = read_investigation(connection, key)
+            if begun.started_us is None:
+                if held.revision != key.revision or held.merged_into is not None:
+                    end(connection, key, InvestigationStatus.SUPERSEDED)
+                    return Progress(goes_on=False)
+                case = load_investigation_case(connection, key.tenant, key.incident_id)
+                begin(connection, key, case, self.engine.name, self.engine.version)
+            return Progress(round=begun.round)
+
+    def _plan(self, key: InvestigationKey) -> Progress:
+        view = self._view(key)
+        return self._put(key, view, self.engine.plan(view), Stage.PLAN)
+
+    def _collect(self, key: InvestigationKey) -> Progress:
+        """Ask what waits, one after the other; each answer is kept before the next question."""
+        with self.store.read() as connection:
+            waiting = waiting_questions(connection, key)
+            round_ = read_investigation(connection, key).round
+        for question in waiting:
+            self.answer(key, question, self.engine.name)
+        return Progress(round=round_)
+
+    def answer(self, key: InvestigationKey, question: Question, agent: str) -> Answer:
+        """Put one question to the tenant's sources and keep what they say. Raises `RefusedError` where a kill switch
+        forbids it."""
+        with self.store.read() as connection:
+            thrown = stopped_by(connection, key.tenant, agent)
+        if thrown:
+            raise RefusedError(
+                f"the kill switch {thrown[0]} is thrown; release it and have the incident looked at anew"
+            )
+        attributes: dict[str, AttributeValue] = {
+            SpanAttribute.GEN_AI_OPERATION_NAME: Operation.EXECUTE_TOOL,
+            SpanAttribute.GEN_AI_TOOL_NAME: question.tool,
+            SpanAttribute.TENANT: key.tenant,
+            SpanAttribute.INCIDENT_ID: key.incident_id,
+            SpanAttribute.QUESTION_DIGEST: question.digest,
+        }
+        with span(SpanName.QUESTION, attributes) as current:
+            answer = ask(question, self.sources(key.tenant), self.budget)
+            current.set_attribute(SpanAttribute.EVIDENCE, len(answer.evidence))
+            current.set_attribute(SpanAttribute.HEALTH, _worst(answer))
+            with self.store.write() as connection:
+                keep_answer(connection, key, answer, agent)
+        return answer
+
+    def _correlate(self, key: InvestigationKey) -> Progress:
+        """Look at what was found, and ask what follows from it, as long as the budget of rounds allows."""
+        view = self._view(key)
+        view = replace(view, round=view.round + 1)
+        with self.store.write() as connection:
+            note_round(connection, key, view.round)
+        asked = self.engine.plan(view) if view.round < self.budget.rounds else ()
+        return self._put(key, view, asked, Stage.CORRELATE)
+
+    def _hypothesise(self, key: InvestigationKey) -> Progress:
+        view = self._view(key)
+        return self._put(key, view, self.engine.tests(view), Stage.HYPOTHESISE)
+
+    def _put(self, key: InvestigationKey, view: CaseView, questions: Sequence[Question], stage: Stage) -> Progress:
+        with self.store.write() as connection:
+            left = self.budget.questions - count_questions(connection, key)
+            put_questions(connection, key, new_questions(view, questions, self.budget)[: max(0, left)], stage.value)
+            return Progress(waiting=len(waiting_questions(connection, key)), round=view.round)
+
+    def _conclude(self, key: InvestigationKey) -> Progress:
+        view = self._view(key)
+        report = check(self.engine.conclude(view), view.evidence)
+        self._keep(key, view, report)
+        return Progress(round=view.round)
+
+    def _keep(self, key: InvestigationKey, view: CaseView, report: Report) -> None:
+        """The report, its place in the ledger and the proposals that follow from it, in one transaction."""
+        content = canonical(report_to_json(report))
+        digest = hashlib.sha256(content).hexdigest()
+        policy = self.policy.current()
+        with self.store.write() as connection:
+            held = lock_incident(connection, key.tenant, key.incident_id)
+            begun = read_investigation(connection, key)
+            if not end(connection, key, InvestigationStatus.DONE, report=content.decode(), report_sha256=digest):
+                return
+            parent = last_entry_id(connection, key.tenant, key.incident_id, "escalation")
+            concluded = _concluded(key, view, report, digest, begun.started_us or now_us(), parent)
+            drafts = respond_to_report(connection, held, policy, report, view.evidence)
+            record_decisions(connection, key.tenant, [concluded, *drafts])
+
+    def _view(self, key: InvestigationKey) -> CaseView:
+        with self.store.read() as connection:
+            return read_view(connection, key)
+
+
+def evidence_root(evidence: Mapping[str, Evidence]) -> str:
+    """SHA-256 (64 hex digits) over the ids of all evidence, sorted, each with a line feed after it."""
+    return hashlib.sha256("".join(f"{one}\n" for one in sorted(evidence)).encode()).hexdigest()
+
+
+def _worst(answer: Answer) -> str:
+    found = {one.health for one in answer.coverage}
+    return next((one.value for one in _WORST if one in found), "none")
+
+
+def _failed(key: InvestigationKey, engine: str, problem: str, parent: str | None) -> Decision:
+    now = now_us()
+    return Decision(
+        chain=key.incident_id,
+        kind="investigation",
+        body={"revision": key.revision, "engine": engine, "problem": problem},
+        name=SpanName.INVESTIGATION,
+        start_us=now,
+        end_us=now,
+        parent_id=parent,
+        attributes={
+            SpanAttribute.TENANT: key.tenant,
+            SpanAttribute.INCIDENT_REVISION: key.revision,
+            SpanAttribute.ENGINE_NAME: engine,
+            SpanAttribute.OUTCOME: "failed",
+        },
+    )
+
+
+def _concluded(
+    key: InvestigationKey, view: CaseView, report: Report, digest: str, started_us: int, parent: str | None
+) -> Decision:
+    return Decision(
+        chain=key.incident_id,
+        kind="investigation",
+        body={
+            "revision": key.revision,
+            "verdict": report.verdict.value,
+            "probability": report.probability,
+            "certainty": report.certainty,
+            "report_sha256": digest,
+            "evidence_sha256": evidence_root(view.evidence),
+            "evidence": len(view.evidence),
+            "questions": len(view.answers),
+            "findings": len(report.findings),
+            "dropped": len(report.dropped),
+            "techniques": [one.technique for one in report.techniques],
+            "engine": report.engine,
+            "version": report.version,
+        },
+        name=SpanName.INVESTIGATION,
+        start_us=started_us,
+        end_us=now_us(),
+        parent_id=parent,
+        attributes={
+            SpanAttribute.TENANT: key.tenant,
+            SpanAttribute.INCIDENT_REVISION: key.revision,
+            SpanAttribute.VERDICT: report.verdict.value,
+            SpanAttribute.PROBABILITY: report.probability,
+            SpanAttribute.CERTAINTY: report.certainty,
+            SpanAttribute.ENGINE_NAME: report.engine,
+            SpanAttribute.ENGINE_VERSION: report.version,
+            SpanAttribute.REPORT_DIGEST: digest,
+            SpanAttribute.QUESTIONS: len(view.answers),
+            SpanAttribute.EVIDENCE: len(view.evidence),
+            SpanAttribute.FINDINGS: len(report.findings),
+            SpanAttribute.DROPPED: len(report.dropped),
+        },
+    )
