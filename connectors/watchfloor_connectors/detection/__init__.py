@@ -1,0 +1,1 @@
+"""Detection: Sigma rules over the events of log files, which gives alerts."""
