@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -39,6 +40,16 @@ GROUPS: Final = {
     "retention": "Delete what the settings no longer keep.",
 }
 """Sub-commands in modules of their own, ``commands/<name>.py``, each imported only when it runs."""
+
+
+class Severity(StrEnum):
+    """Levels of Sigma rules."""
+
+    INFORMATIONAL = "informational"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
 
 
 class LazyGroup(TyperGroup):
@@ -120,6 +131,55 @@ def run(
     _remember(context, data_dir)
     request = RunRequest(tuple(files), tenant=tenant, connector=connector, mapping=mapping, inventory=inventory)
     raise typer.Exit(run_files(current_settings(autonomy_file=autonomy), request, out, is_quiet=no_progress))
+
+
+LogPaths = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Log files, folders or archives: EVTX, JSON, CSV, Parquet, Zeek, Suricata, syslog, CloudTrail."
+    ),
+]
+RulePaths = Annotated[
+    list[Path], typer.Option("--rules", help="Sigma rules: a file, folder or zip archive. May be given again.")
+]
+Level = Annotated[Severity, typer.Option("--level", help="The least severe rules that run.")]
+
+
+@app.command()
+def detect(
+    logs: LogPaths,
+    rules: RulePaths,
+    out: Annotated[Path, typer.Option(help="Folder for alerts.ndjson and rules.csv.")] = Path("out"),
+    level: Level = Severity.INFORMATIONAL,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="Print the result only.")] = False,
+) -> None:
+    """Run Sigma rules over log files; write what they match as alerts."""
+    from watchfloor_service.detection.detect import DetectRequest, detect, print_detected
+
+    found = detect(DetectRequest(tuple(logs), tuple(rules), level.value), out, is_quiet=no_progress)
+    print_detected(found)
+    typer.echo(f"look next: watchfloor run {found.alerts}   (triage)")
+    typer.echo("           watchfloor investigate, with the same arguments   (triage and reports)")
+    raise typer.Exit(1 if found.unreadable_total else 0)
+
+
+@app.command()
+def investigate(
+    logs: LogPaths,
+    rules: RulePaths,
+    out: Annotated[Path, typer.Option(help="Folder for reports, alerts.ndjson, rules.csv and data.")] = Path("out"),
+    level: Level = Severity.MEDIUM,
+    inventory: Annotated[Path | None, typer.Option(help="Asset inventory with criticality tiers.")] = None,
+    autonomy: Annotated[Path | None, typer.Option(help="The autonomy matrix.")] = None,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="Print the result only.")] = False,
+) -> None:
+    """Find attacks in log files by Sigma rules, and investigate each incident: a report as Markdown, JSON and STIX."""
+    from watchfloor_service.detection.detect import DetectRequest
+    from watchfloor_service.detection.investigate import InvestigateRequest, investigate
+    from watchfloor_service.invocation import current_settings
+
+    asked = InvestigateRequest(DetectRequest(tuple(logs), tuple(rules), level.value), inventory, autonomy)
+    raise typer.Exit(investigate(current_settings(), asked, out, is_quiet=no_progress))
 
 
 @app.command()

@@ -35,8 +35,17 @@ ResultT = TypeVar("ResultT")
 class IncidentActivities:
     """The activities with what they work on."""
 
-    def __init__(self, store: Store, engine: TriageEngine, policy: PolicyFile, threads: Executor) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: TriageEngine,
+        policy: PolicyFile,
+        threads: Executor,
+        has_logs: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """``has_logs``: whether a tenant has log sources to investigate in."""
         self._store = store
+        self._has_logs = has_logs
         self._engine = engine
         self._policy = policy
         self._threads = threads
@@ -67,7 +76,14 @@ class IncidentActivities:
     async def settle_incident(self, order: SettleIncidentInput) -> SettleIncidentResult:
         """Rule on the incident under the policy of this moment, and close, queue or escalate it."""
         standing = await self._in_thread(
-            lambda: settle.settle(self._store, self._policy.current(), order.tenant, order.incident_id, order.revision)
+            lambda: settle.settle(
+                self._store,
+                self._policy.current(),
+                order.tenant,
+                order.incident_id,
+                order.revision,
+                has_logs=self._has_logs(order.tenant),
+            )
         )
         return SettleIncidentResult(standing)
 

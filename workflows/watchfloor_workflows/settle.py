@@ -37,8 +37,13 @@ from watchfloor_workflows.standing import (
 )
 
 
-def settle(store: Store, policy: Policy, tenant: str, incident_id: str, revision: int) -> IncidentStanding:
+def settle(
+    store: Store, policy: Policy, tenant: str, incident_id: str, revision: int, *, has_logs: bool = False
+) -> IncidentStanding:
     """Rule on ``revision`` and act on the ruling; returns where the incident stands then.
+
+    What is escalated is investigated; what waits in the queue too where there is telemetry to investigate in
+    (``has_logs``), so that whoever takes it has the report before them.
 
     Where the incident has moved on or is settled already (by an earlier try, or by a person) nothing is changed, and
     the standing tells. Raises `NotFoundError`.
@@ -48,7 +53,7 @@ def settle(store: Store, policy: Policy, tenant: str, incident_id: str, revision
         if held.merged_into is not None:
             held = _merged(connection, held)
         elif held.revision == revision and not held.is_settled:
-            held = _settle(connection, held, policy)
+            held = _settle(connection, held, policy, has_logs=has_logs)
         return standing_of(connection, held)
 
 
@@ -61,7 +66,7 @@ def _merged(connection: Connection, held: StoredIncident) -> StoredIncident:
     return merged
 
 
-def _settle(connection: Connection, held: StoredIncident, policy: Policy) -> StoredIncident:
+def _settle(connection: Connection, held: StoredIncident, policy: Policy, *, has_logs: bool) -> StoredIncident:
     stored = from_row(held.assessment)
     if stored is not None and stored.assessment.revision != held.revision:
         stored = None
@@ -96,11 +101,11 @@ def _settle(connection: Connection, held: StoredIncident, policy: Policy) -> Sto
             held = write_incident(connection, held, values)
         case unknown:
             assert_never(unknown)
-    drafted: list[Decision] = []
-    if ruling.route is Route.ESCALATE:
-        drafted = respond(connection, held, policy)
-        if is_investigated(held, policy):
-            make_due(connection, held.tenant, held.id, held.revision)
+    drafted = respond(connection, held, policy) if ruling.route is Route.ESCALATE else []
+    is_worth_it = ruling.route is Route.ESCALATE or (ruling.route is Route.QUEUE and has_logs)
+    # In shadow nobody sees an agent's answer before a person's, and a report is one.
+    if is_worth_it and not ruling.is_shadow and is_investigated(held, policy):
+        make_due(connection, held.tenant, held.id, held.revision)
     void_what_changed(connection, held)
     record_decisions(connection, held.tenant, [ruled, effect, *drafted])
     return held

@@ -19,7 +19,6 @@ from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker
 
-from watchfloor_agents.investigation.engine import InvestigationEngine
 from watchfloor_agents.investigation.loop import InvestigationBudget
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.triage.engine import TriageEngine
@@ -28,7 +27,7 @@ from watchfloor_connectors.channels.built import build_channels
 from watchfloor_connectors.channels.config import FILE as CHANNEL_FILE
 from watchfloor_connectors.channels.config import load_channels
 from watchfloor_connectors.logs.config import FILE as LOG_FILE
-from watchfloor_connectors.logs.config import load_log_settings
+from watchfloor_connectors.logs.config import LogSettings, load_log_settings
 from watchfloor_connectors.logs.opening import LogShelf
 from watchfloor_connectors.secrets.resolve import secret_text
 from watchfloor_core.errors import UnavailableError
@@ -55,6 +54,8 @@ from watchfloor_workflows.relay import Relay
 
 logger = logging.getLogger(__name__)
 
+LOG_FOLDER: Final = "loaded-logs"
+"""In the data directory: what was read from log files, so that a restart need not read them again."""
 ACTIVITY_THREADS: Final = 8
 """Activities wait for the store most of the time; the store lets one write at a time on SQLite."""
 CACHED_WORKFLOWS: Final = 400
@@ -135,11 +136,12 @@ async def _work(
     relay, action_relay = Relay(client, store, settings), ActionRelay(client, store, settings, policy)
     investigation_relay = InvestigationRelay(client, store, settings)
     with activity_threads() as threads:
-        activities = IncidentActivities(store, engine, policy, threads)
+        logs = _log_settings(settings)
+        activities = IncidentActivities(store, engine, policy, threads, has_logs=lambda tenant: bool(logs.of(tenant)))
         channels = load_channels(settings.data_dir / CHANNEL_FILE, secret_text(settings))
         notifier = Notifier(build_channels(channels))
         control = make_control(settings, store, policy, threads, notifier)
-        investigations = make_investigations(settings, store, policy, threads)
+        investigations = make_investigations(settings, store, policy, threads, logs)
         async with (
             # Around all that records decisions: its last checkpoint covers what they did while they stopped.
             checkpoints_kept(store, settings),
@@ -177,24 +179,23 @@ def make_investigations(
     store: Store,
     policy: PolicyFile,
     threads: Executor,
-    *,
-    engine: InvestigationEngine | None = None,
-    budget: InvestigationBudget | None = None,
+    logs: LogSettings,
 ) -> Investigations:
-    """What investigations need of the worker: the sources of ``logs.yaml``, opened when they are first asked.
-
-    Raises `ConfigurationError` where that file is wrong, or missing though a setting names it.
-    """
-    named = settings.logs_file
-    sources = load_log_settings(named or settings.data_dir / LOG_FILE, is_required=named is not None)
+    """What investigations need of the worker. The log sources are opened when they are first asked."""
     investigator = Investigator(
         store=store,
-        engine=engine or SpecialistEngine(),
-        sources=LogShelf(sources, settings.data_dir / "logs").of,
+        engine=SpecialistEngine(),
+        sources=LogShelf(logs, settings.data_dir / LOG_FOLDER).of,
         policy=policy,
-        budget=budget or InvestigationBudget(),
+        budget=InvestigationBudget(),
     )
     return Investigations(investigation_plugin(investigator, threads), InvestigationActivities(investigator, threads))
+
+
+def _log_settings(settings: Settings) -> LogSettings:
+    """Raises `ConfigurationError` where the file is wrong, or missing though a setting names it."""
+    named = settings.logs_file
+    return load_log_settings(named or settings.data_dir / LOG_FILE, is_required=named is not None)
 
 
 @contextmanager

@@ -51,7 +51,8 @@ def local_offset(record: Mapping[str, JsonValue]) -> int | None:
     except RecordError:
         return None
     offset = round(difference / QUARTER_US) * QUARTER_US
-    is_plausible = abs(difference - offset) < QUARTER_US // 3 and abs(offset) <= 56 * QUARTER_US
+    # Twice the largest offset there is: some exporters take the zone off a time that has none any more.
+    is_plausible = abs(difference - offset) < QUARTER_US // 3 and abs(offset) <= 2 * 56 * QUARTER_US
     return offset if is_plausible else None
 
 

@@ -183,6 +183,9 @@ class Investigator:
         return self._put(key, view, self.engine.tests(view), Stage.HYPOTHESISE)
 
     def _put(self, key: InvestigationKey, view: CaseView, questions: Sequence[Question], stage: Stage) -> Progress:
+        if not self.sources(key.tenant):
+            # The alerts are all there is: the report says so, and nobody is asked.
+            return Progress(round=view.round)
         with self.store.write() as connection:
             left = self.budget.questions - count_questions(connection, key)
             put_questions(connection, key, new_questions(view, questions, self.budget)[: max(0, left)], stage.value)

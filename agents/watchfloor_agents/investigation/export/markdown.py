@@ -1,7 +1,8 @@
 """A report as Markdown (CommonMark) for people.
 
-What an attacker wrote stays text: in sentences every character that means something to Markdown is escaped and links
-are defanged; what is cited stands in code spans, exact. No link, image or HTML in the page is ever live.
+What an attacker wrote stays text: in sentences every character that means something to Markdown is escaped and
+addresses are defanged; what is quoted or cited stands in code spans, exact. No link, image or HTML in the page is ever
+live.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ MAX_CITED: Final = 400
 """Characters of a cited value that are shown; the evidence has all."""
 ID_DIGITS: Final = 12
 
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>&~=:\"'$^])")
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
+"""As `quote_untrusted` writes a value into a sentence."""
+_SPECIAL: Final = re.compile(r"([\\`*\[\]<>&~|!^$#{}]|(?<![^\W_])_|_(?![^\W_])|:(?=[\w+-]+:))")
+"""What Markdown, or a dialect of it, acts on inside a line."""
+_WWW: Final = re.compile(r"\b(www)\.", re.IGNORECASE)
+_BEGINNING: Final = re.compile(r"^(\d{1,9})(?=[.)])|^(?=[-+=])")
+"""And what makes a list or a heading at its beginning."""
 _NEXT: Final = (
     "Each finding names its evidence; `watchfloor evidence show ID` shows it whole, with the question that found it."
 )
@@ -47,7 +54,7 @@ def _page(report: Report, evidence: Mapping[str, Evidence]) -> Iterator[str]:
     yield from _section("What happened", _timeline(report))
     yield from _section("Root cause", [prose(report.root_cause) if report.root_cause else "Not established."])
     yield from _section("Findings", [*_findings(report, evidence), _NEXT] if report.findings else ["None."])
-    yield from _section("ATT\\&CK techniques", _techniques(report))
+    yield from _section("ATT&CK techniques", _techniques(report))
     yield from _section("Affected", [_entity(one) for one in report.entities] or ["Nothing is named."])
     yield from _section("Explanations", [line for one in report.hypotheses for line in _hypothesis(one)])
     yield from _section(
@@ -146,8 +153,24 @@ def _time(time_us: int, precision: TimePrecision) -> str:
 
 
 def prose(text: str) -> str:
-    """Text inside a sentence: visible, without a line's end, with nothing that Markdown acts on and no address live."""
-    shown = escape_untrusted(text).replace("://", "[:]//").replace("www.", "www[.]").replace("@", "[@]")
+    """Text inside a sentence: visible, without a line's end, with nothing that Markdown acts on and no address live.
+
+    Values that the sentence quotes stand in code spans, as they are.
+    """
+    parts: list[str] = []
+    end = 0
+    for quoted in _QUOTED.finditer(text):
+        parts += [_plain(text[end : quoted.start()]), code(_UNQUOTED.sub(r"\1", quoted.group(1)))]
+        end = quoted.end()
+    parts.append(_plain(text[end:]))
+    return _BEGINNING.sub(lambda found: f"{found.group(1) or ''}\\", "".join(parts).lstrip(" "))
+
+
+_UNQUOTED: Final = re.compile(r"\\([\"\\])")
+
+
+def _plain(text: str) -> str:
+    shown = _WWW.sub(r"\1[.]", escape_untrusted(text).replace("://", "[:]//").replace("@", "[@]"))
     return _SPECIAL.sub(r"\\\1", shown)
 
 

@@ -1,0 +1,1 @@
+"""Detection and investigation over log files: from rules and logs to alerts, incidents and reports."""

@@ -1,0 +1,211 @@
+"""``watchfloor detect``: Sigma rules over log files, written as alerts that every intake takes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import orjson
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from watchfloor_connectors.attack import technique_ids
+from watchfloor_connectors.detection.detecting import Detections, Match, RuleOutcome, RuleState, detecting
+from watchfloor_connectors.detection.rules import LEVELS, RefusedRule, load_rules
+from watchfloor_connectors.logs.files import Unreadable
+from watchfloor_core.clock import to_iso
+from watchfloor_core.ports import Json
+from watchfloor_core.untrusted import escape_untrusted
+from watchfloor_service.commands.outcome import console
+from watchfloor_service.runs.export import make_folder, replacing
+
+ALERTS_FILE: Final = "alerts.ndjson"
+RULES_FILE: Final = "rules.csv"
+RULE_COLUMNS: Final = ("state", "matches", "events", "level", "id", "title", "techniques", "reason", "file")
+SHOWN: Final = 15
+"""Rules in the table."""
+COMPLAINTS_SHOWN: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DetectRequest:
+    """What a person asked for."""
+
+    logs: Sequence[Path]
+    rules: Sequence[Path]
+    level: str = LEVELS[0]
+    """The least severe rules that run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What came of it."""
+
+    alerts: Path
+    rules: Path
+    outcomes: tuple[RuleOutcome, ...]
+    refused: tuple[RefusedRule, ...]
+    events: int
+    matched: int
+    unreadable: tuple[Unreadable, ...]
+    """The first of them."""
+    unreadable_total: int
+
+
+class _Complaints:
+    def __init__(self) -> None:
+        self.first: list[Unreadable] = []
+        self.total = 0
+
+    def add(self, one: Unreadable) -> None:
+        self.total += 1
+        if len(self.first) < COMPLAINTS_SHOWN:
+            self.first.append(one)
+
+
+def detect(request: DetectRequest, out: Path, *, is_quiet: bool) -> Detected:
+    """Run the rules and write what matched, whole or not at all.
+
+    Raises `ConfigurationError` where logs or rules do not exist or ``out`` cannot be written.
+    """
+    make_folder(out)
+    rules = load_rules(request.rules).of_level(request.level)
+    complaints = _Complaints()
+    teller = _Teller(is_quiet=is_quiet)
+    with detecting(request.logs, rules, complaints.add, teller.tell) as found:
+        _write_alerts(found, out / ALERTS_FILE)
+        _write_rules(found.outcomes, rules.refused, out / RULES_FILE)
+    teller.done()
+    return Detected(
+        alerts=out / ALERTS_FILE,
+        rules=out / RULES_FILE,
+        outcomes=found.outcomes,
+        refused=rules.refused,
+        events=found.events,
+        matched=found.matched,
+        unreadable=tuple(complaints.first),
+        unreadable_total=complaints.total,
+    )
+
+
+def alert_record(match: Match) -> dict[str, Json]:
+    """As the connector ``sigma`` reads it."""
+    event: dict[str, Json] = dict(match.event)
+    if match.host and not any(name in event for name in ("Computer", "Hostname", "host.name")):
+        event["Hostname"] = match.host
+    rule = match.rule
+    source = {"product": rule.product, "category": rule.category, "service": rule.service}
+    return {
+        "sigma": {
+            "id": rule.id,
+            "title": rule.title,
+            "level": rule.level,
+            "tags": list(rule.tags),
+            "logsource": {name: value for name, value in source.items() if value},
+        },
+        "timestamp": to_iso(match.time_us),
+        "event": event,
+    }
+
+
+def print_detected(found: Detected) -> None:
+    """The rules that fired, what could not run, and what could not be read."""
+    out = console()
+    fired = sorted((one for one in found.outcomes if one.matches), key=_severest_first)
+    states = _states(found.outcomes)
+    out.print(
+        f"{found.events:,} events, {len(found.outcomes) + len(found.refused):,} rules: {states[RuleState.FIRED]:,} "
+        f"fired with {found.matched:,} matches, {states[RuleState.SILENT]:,} silent, "
+        f"{states[RuleState.NO_EVENTS]:,} without an event of their log source, "
+        f"{states[RuleState.CANNOT_RUN] + len(found.refused):,} cannot run"
+    )
+    if fired:
+        out.print(_table(fired[:SHOWN]))
+    if len(fired) > SHOWN:
+        out.print(f"and {len(fired) - SHOWN} more rules; all are in {found.rules}", soft_wrap=True)
+    for path in (found.alerts, found.rules):
+        out.print(f"written: {path}", soft_wrap=True)
+    for one in found.unreadable:
+        print(f"not read: {escape_untrusted(str(one))}", file=sys.stderr)
+    if found.unreadable_total > len(found.unreadable):
+        print(f"not read: {found.unreadable_total - len(found.unreadable):,} more", file=sys.stderr)
+
+
+def _severest_first(one: RuleOutcome) -> tuple[int, int, str]:
+    return -LEVELS.index(one.rule.level), -one.matches, one.rule.title
+
+
+def _states(outcomes: Sequence[RuleOutcome]) -> Mapping[RuleState, int]:
+    return {state: sum(one.state is state for one in outcomes) for state in RuleState}
+
+
+def _table(fired: Sequence[RuleOutcome]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("level")
+    table.add_column("matches", justify="right")
+    table.add_column("rule")
+    table.add_column("ATT&CK")
+    for one in fired:
+        techniques = ", ".join(technique_ids(*one.rule.tags))
+        table.add_row(one.rule.level, f"{one.matches:,}", Text(escape_untrusted(one.rule.title)), techniques)
+    return table
+
+
+def _write_alerts(found: Detections, path: Path) -> None:
+    with replacing(path) as file:
+        for match in found.matches():
+            file.write(orjson.dumps(alert_record(match), option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _write_rules(outcomes: Sequence[RuleOutcome], refused: Sequence[RefusedRule], path: Path) -> None:
+    with replacing(path) as file:
+        _row(file, RULE_COLUMNS)
+        for one in outcomes:
+            rule = one.rule
+            techniques = " ".join(technique_ids(*rule.tags))
+            _row(
+                file,
+                (
+                    one.state,
+                    one.matches,
+                    one.events,
+                    rule.level,
+                    rule.id,
+                    rule.title,
+                    techniques,
+                    one.reason,
+                    rule.file,
+                ),
+            )
+        for bad in refused:
+            _row(file, (RuleState.CANNOT_RUN, 0, 0, "", "", bad.title, "", bad.reason, bad.file))
+
+
+def _row(file: BinaryIO, values: Sequence[object]) -> None:
+    line = io.StringIO()
+    # Spreadsheets take a cell that begins so for a formula, and titles are other people's text.
+    texts = [escape_untrusted(str(one)) for one in values]
+    csv.writer(line).writerow([f"'{one}" if one.startswith(("=", "+", "-", "@")) else one for one in texts])
+    file.write(line.getvalue().encode())
+
+
+class _Teller:
+    """How far it is, on a terminal only, in one line that is written over."""
+
+    def __init__(self, *, is_quiet: bool) -> None:
+        self._is_shown = sys.stderr.isatty() and not is_quiet
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        if self._is_shown:
+            of = f" of {total:,} rules" if total else " events"
+            print(f"\r{stage} {done:,}{of}   ", end="", file=sys.stderr, flush=True)
+
+    def done(self) -> None:
+        if self._is_shown:
+            print("\r" + " " * 50 + "\r", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,132 @@
+"""Reports of investigations as people look at them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, Select, func, select
+
+from watchfloor_agents.investigation.export.report_json import report_from_json
+from watchfloor_core.errors import LedgerError, NotFoundError
+from watchfloor_core.evidence import Evidence
+from watchfloor_core.report import Report
+from watchfloor_core.store.evidence import read_evidence
+from watchfloor_core.store.schema import incident
+from watchfloor_core.store.schema_investigation import investigation
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """The latest investigation of an incident, or of one of its revisions."""
+
+    incident_id: str
+    title: str
+    alerts: int
+    incident_revision: int
+    """Of now."""
+    revision: int
+    """That was investigated."""
+    status: str
+    engine: str | None
+    started_us: int | None
+    ended_us: int | None
+    problem: str | None
+    content: str | None
+    """Canonical JSON, whose SHA-256 the ledger has."""
+    sha256: str | None
+    report: Report | None
+
+    @property
+    def is_of_now(self) -> bool:
+        """False where the incident has changed since."""
+        return self.revision == self.incident_revision
+
+
+def list_reports(connection: Connection, tenant: str) -> list[StoredReport]:
+    """One for each incident of the tenant that was investigated: its latest concluded one, else its latest.
+
+    Raises `LedgerError` where a report is not the one that was concluded.
+    """
+    rows = connection.execute(_select().where(investigation.c.tenant == tenant))
+    latest: dict[str, Row[Any]] = {}
+    for row in rows:
+        before = latest.get(row.incident_id)
+        if before is None or _rank(row) > _rank(before):
+            latest[row.incident_id] = row
+    return [_stored(row) for _, row in sorted(latest.items())]
+
+
+def find_report(connection: Connection, tenant: str, incident_id: str, revision: int | None = None) -> StoredReport:
+    """The latest concluded investigation of an incident, else the latest, or that of a revision.
+
+    Raises `NotFoundError` with what there is instead, and `LedgerError` where the report is not the one that was
+    concluded.
+    """
+    found = _select().where(investigation.c.tenant == tenant, investigation.c.incident_id == incident_id)
+    if revision is not None:
+        found = found.where(investigation.c.revision == revision)
+    rows = connection.execute(found).all()
+    if not rows:
+        of = f"revision {revision} of incident" if revision is not None else "incident"
+        raise NotFoundError(
+            f"{of} {incident_id!r} was not investigated in tenant {tenant!r}; what is escalated is, "
+            "from level L1 of the function investigation on"
+        )
+    return _stored(max(rows, key=_rank))
+
+
+def evidence_of(connection: Connection, tenant: str, report: Report) -> dict[str, Evidence]:
+    """All that the report cites."""
+    cited = {one.evidence_id for finding in report.findings for one in finding.citations}
+    cited |= {one.evidence_id for entry in report.timeline for one in entry.citations}
+    return dict(read_evidence(connection, tenant, cited))
+
+
+def _select() -> Select[Any]:  # Any: SQLAlchemy's rows of many columns
+    return select(
+        investigation.c.incident_id,
+        investigation.c.revision,
+        investigation.c.status,
+        investigation.c.engine,
+        investigation.c.started_us,
+        investigation.c.ended_us,
+        investigation.c.problem,
+        investigation.c.report,
+        investigation.c.report_sha256,
+        func.coalesce(incident.c.title, "").label("title"),
+        func.coalesce(incident.c.alert_count, 0).label("alerts"),
+        func.coalesce(incident.c.revision, 0).label("incident_revision"),
+    ).join(
+        incident,
+        (incident.c.tenant == investigation.c.tenant) & (incident.c.id == investigation.c.incident_id),
+    )
+
+
+def _rank(row: Row[Any]) -> tuple[bool, int]:
+    return row.report is not None, row.revision
+
+
+def _stored(row: Row[Any]) -> StoredReport:
+    if row.report is not None and hashlib.sha256(row.report.encode()).hexdigest() != row.report_sha256:
+        raise LedgerError(
+            f"the report on revision {row.revision} of incident {row.incident_id} is not the one that was concluded: "
+            "its SHA-256 differs; the ledger has the right one"
+        )
+    return StoredReport(
+        incident_id=row.incident_id,
+        title=row.title,
+        alerts=row.alerts,
+        incident_revision=row.incident_revision,
+        revision=row.revision,
+        status=row.status,
+        engine=row.engine,
+        started_us=row.started_us,
+        ended_us=row.ended_us,
+        problem=row.problem,
+        content=row.report,
+        sha256=row.report_sha256,
+        report=None if row.report is None else report_from_json(orjson.loads(row.report)),
+    )
