@@ -21,6 +21,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import delete, insert, select, update
 from starlette.routing import BaseRoute
 
+from tests.service.reports import investigated
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.schema import api_token
@@ -108,6 +109,10 @@ def plant_key_of(store: Store, _: Settings, tenant: str) -> str:
     return key_id
 
 
+def plant_evidence_of(store: Store, settings: Settings, tenant: str) -> str:
+    return investigated(store, settings, tenant, plant_incident_of(store, settings, tenant))
+
+
 FROZEN: Final = "deny ip"
 
 OBJECTS: Final[dict[str, Callable[[Store, Settings, str], str]]] = {
@@ -115,6 +120,7 @@ OBJECTS: Final[dict[str, Callable[[Store, Settings, str], str]]] = {
     "proposal_id": plant_proposal_of,
     "action_class": plant_freeze_of,
     "key_id": plant_key_of,
+    "evidence_id": plant_evidence_of,
 }
 """How an object of a tenant comes to be, by the name of the parameter that takes it in an address; gives its id."""
 

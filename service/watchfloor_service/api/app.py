@@ -68,6 +68,7 @@ _LOG = logging.getLogger(__name__)
 WITH_TOKEN: Final = (
     alerts.router,
     incidents.router,
+    incidents.evidence_router,
     approvals_routes.router,
     actions.router,
     actions.freezes_router,

@@ -17,6 +17,7 @@ from watchfloor_core.store.evidence import Use, find_evidence, uses_of
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.commands.outcome import answering, console, print_json
 from watchfloor_service.commands.place import JsonOption, TenantOption, at
+from watchfloor_service.incidents.evidence_view import evidence_view
 
 app = typer.Typer(no_args_is_help=True, help="Show the evidence that findings cite.")
 
@@ -41,31 +42,9 @@ def show(
             found = find_evidence(connection, place.tenant, evidence_id)
             uses = uses_of(connection, place.tenant, found.id)
         if as_json:
-            print_json(_as_json(found, uses))
+            print_json(evidence_view(found, uses))
         else:
             _print(found, uses)
-
-
-def _as_json(found: Evidence, uses: tuple[Use, ...]) -> dict[str, object]:
-    return {
-        "id": found.id,
-        "kind": found.kind.value,
-        "source": found.source,
-        "time": None if found.time_us is None else to_iso(found.time_us),
-        "body": found.body,
-        "uses": [
-            {
-                "incident_id": use.incident_id,
-                "revision": use.revision,
-                "tool": use.tool,
-                "purpose": use.purpose,
-                "query": use.query,
-                "agent": use.agent,
-                "collected": to_iso(use.collected_us),
-            }
-            for use in uses
-        ],
-    }
 
 
 def _print(found: Evidence, uses: tuple[Use, ...]) -> None:

@@ -5,6 +5,7 @@ Looking reads the store; deciding goes through the API of the running stack, as 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import Annotated
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from watchfloor_service.commands.outcome import answering, console, print_empty,
 from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
 from watchfloor_service.incidents.detail import load_incident
 from watchfloor_service.incidents.listing import MAX_PAGE, list_incidents, list_queue, require_incident
+from watchfloor_service.incidents.reports import ReportFormat, find_report, render
 from watchfloor_service.incidents.status_filter import StatusFilter, expand
 from watchfloor_service.incidents.trace import load_trace
 
@@ -114,6 +116,26 @@ def show(
             out = console()
             out.print("\nDecisions", style="bold")
             out.print(render_tree(tree, out.width) if tree else "None yet.")
+
+
+@app.command()
+def report(
+    incident_id: IncidentArgument,
+    format_: Annotated[ReportFormat, typer.Option("--format", help="How to print it.")] = ReportFormat.MARKDOWN,
+    revision: Annotated[int | None, typer.Option(min=1, help="Of an earlier revision; default: the latest.")] = None,
+    tenant: TenantOption = None,
+) -> None:
+    """Print what the investigation of an incident found, with the evidence of each finding."""
+    with answering(), at(tenant) as place, place.store.read() as connection:
+        found = require_incident(connection, place.tenant, incident_id).incident_id
+        stored = find_report(connection, place.tenant, found, revision)
+        typer.echo(render(connection, place.tenant, stored, format_), nl=format_ is not ReportFormat.MARKDOWN)
+    if not stored.is_of_now:
+        print(
+            f"The report is on revision {stored.revision}; the incident has changed since and is at revision "
+            f"{stored.incident_revision}.",
+            file=sys.stderr,
+        )
 
 
 @app.command()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Row, Select, func, select
 
+from watchfloor_agents.investigation.export.markdown import report_markdown
 from watchfloor_agents.investigation.export.report_json import report_from_json
+from watchfloor_agents.investigation.export.stix import report_bundle
+from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import LedgerError, NotFoundError
 from watchfloor_core.evidence import Evidence
+from watchfloor_core.ports import Json
 from watchfloor_core.report import Report
 from watchfloor_core.store.evidence import read_evidence
 from watchfloor_core.store.schema import incident
@@ -83,6 +88,65 @@ def evidence_of(connection: Connection, tenant: str, report: Report) -> dict[str
     cited = {one.evidence_id for finding in report.findings for one in finding.citations}
     cited |= {one.evidence_id for entry in report.timeline for one in entry.citations}
     return dict(read_evidence(connection, tenant, cited))
+
+
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """As programs get it."""
+
+    incident_id: str
+    revision: int
+    is_of_now: bool
+    """False where the incident has changed since."""
+    status: str
+    """due, running, done, superseded or failed."""
+    engine: str | None
+    started_at: str | None
+    ended_at: str | None
+    problem: str | None
+    sha256: str | None
+    """Of the report's canonical JSON, as the ledger has it."""
+    report: Json
+
+
+def report_view(stored: StoredReport) -> ReportView:
+    return ReportView(
+        incident_id=stored.incident_id,
+        revision=stored.revision,
+        is_of_now=stored.is_of_now,
+        status=stored.status,
+        engine=stored.engine,
+        started_at=None if stored.started_us is None else to_iso(stored.started_us),
+        ended_at=None if stored.ended_us is None else to_iso(stored.ended_us),
+        problem=stored.problem,
+        sha256=stored.sha256,
+        report=None if stored.content is None else orjson.loads(stored.content)["report"],
+    )
+
+
+class ReportFormat(StrEnum):
+    MARKDOWN = "markdown"
+    JSON = "json"
+    STIX = "stix"
+    """A STIX 2.1 bundle."""
+
+
+def render(connection: Connection, tenant: str, stored: StoredReport, format_: ReportFormat) -> str:
+    """Raises `NotFoundError` where the investigation has not concluded, with how it stands."""
+    report = stored.report
+    if report is None or stored.content is None:
+        problem = f": {stored.problem}" if stored.problem else ""
+        raise NotFoundError(
+            f"the investigation of revision {stored.revision} of incident {stored.incident_id!r} has no report; it is "
+            f"{stored.status}{problem}"
+        )
+    match format_:
+        case ReportFormat.MARKDOWN:
+            return report_markdown(report, evidence_of(connection, tenant, report))
+        case ReportFormat.JSON:
+            return stored.content
+        case ReportFormat.STIX:
+            return report_bundle(report)
 
 
 def _select() -> Select[Any]:  # Any: SQLAlchemy's rows of many columns

@@ -199,16 +199,19 @@ class Investigator:
 
     def _keep(self, key: InvestigationKey, view: CaseView, report: Report) -> None:
         """The report, its place in the ledger and the proposals that follow from it, in one transaction."""
-        content = canonical(report_to_json(report))
-        digest = hashlib.sha256(content).hexdigest()
         policy = self.policy.current()
         with self.store.write() as connection:
             held = lock_incident(connection, key.tenant, key.incident_id)
-            begun = read_investigation(connection, key)
+            ended_us = now_us()
+            started_us = read_investigation(connection, key).started_us or ended_us
+            # Engines have no clock.
+            report = replace(report, started_us=started_us, ended_us=ended_us)
+            content = canonical(report_to_json(report))
+            digest = hashlib.sha256(content).hexdigest()
             if not end(connection, key, InvestigationStatus.DONE, report=content.decode(), report_sha256=digest):
                 return
             parent = last_entry_id(connection, key.tenant, key.incident_id, "escalation")
-            concluded = _concluded(key, view, report, digest, begun.started_us or now_us(), parent)
+            concluded = _concluded(key, view, report, digest, parent)
             drafts = respond_to_report(connection, held, policy, report, view.evidence)
             record_decisions(connection, key.tenant, [concluded, *drafts])
 
@@ -246,9 +249,7 @@ def _failed(key: InvestigationKey, engine: str, problem: str, parent: str | None
     )
 
 
-def _concluded(
-    key: InvestigationKey, view: CaseView, report: Report, digest: str, started_us: int, parent: str | None
-) -> Decision:
+def _concluded(key: InvestigationKey, view: CaseView, report: Report, digest: str, parent: str | None) -> Decision:
     return Decision(
         chain=key.incident_id,
         kind="investigation",
@@ -268,8 +269,8 @@ def _concluded(
             "version": report.version,
         },
         name=SpanName.INVESTIGATION,
-        start_us=started_us,
-        end_us=now_us(),
+        start_us=report.started_us,
+        end_us=report.ended_us,
         parent_id=parent,
         attributes={
             SpanAttribute.TENANT: key.tenant,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import Field
 
 from watchfloor_agents.correlation import revise
@@ -20,16 +20,19 @@ from watchfloor_service.api.parts import parts_of
 from watchfloor_service.api.problems import ProblemError, ProblemKind
 from watchfloor_service.api.routes.tracing import traced
 from watchfloor_service.incidents.detail import load_incident
+from watchfloor_service.incidents.evidence_view import load_evidence
 from watchfloor_service.incidents.listing import (
     MAX_PAGE,
     list_incidents,
     require_incident,
 )
+from watchfloor_service.incidents.reports import ReportFormat, find_report, render, report_view
 from watchfloor_service.incidents.status_filter import StatusFilter, expand
 from watchfloor_service.incidents.trace import load_trace
 from watchfloor_workflows.messages import DecideIncidentInput, IncidentStanding, ReopenIncidentInput
 
 router = APIRouter(prefix="/v1/incidents")
+evidence_router = APIRouter(prefix="/v1/evidence")
 
 Reader: TypeAlias = Annotated[Caller, Depends(Requires(Scope.INCIDENTS_READ))]
 Decider: TypeAlias = Annotated[Caller, Depends(Requires(Scope.INCIDENTS_DECIDE, is_for_people=True))]
@@ -122,6 +125,41 @@ def trace(caller: Reader, request: Request, incident_id: str) -> Response:
     with parts_of(request).store.read() as connection:
         require_incident(connection, caller.tenant, incident_id)
         found = load_trace(connection, caller.tenant, incident_id)
+    return json_answer(found)
+
+
+@router.get("/{incident_id}/report")
+def report(
+    caller: Reader,
+    request: Request,
+    incident_id: str,
+    revision: Annotated[int | None, Query(ge=1)] = None,
+    format: ReportFormat | None = None,  # noqa: A002 -- the query's name
+) -> Response:
+    """How the investigation stands, with the report; or the report alone in a ``format``."""
+    with parts_of(request).store.read() as connection:
+        found = require_incident(connection, caller.tenant, incident_id).incident_id
+        stored = find_report(connection, caller.tenant, found, revision)
+        if format is None:
+            return json_answer(report_view(stored))
+        content = render(connection, caller.tenant, stored, format)
+    return Response(content, media_type=_MEDIA[format], headers={"X-Content-Type-Options": "nosniff"})
+
+
+_MEDIA: Final = {
+    ReportFormat.MARKDOWN: "text/markdown; charset=utf-8",
+    ReportFormat.JSON: "application/json",
+    ReportFormat.STIX: "application/stix+json;version=2.1",
+}
+
+
+@evidence_router.get("/{evidence_id}")
+def evidence(
+    caller: Reader, request: Request, evidence_id: Annotated[str, Path(pattern=r"^[0-9a-f]{8,64}$")]
+) -> Response:
+    """One piece of evidence, whole, and how it was found."""
+    with parts_of(request).store.read() as connection:
+        found = load_evidence(connection, caller.tenant, evidence_id)
     return json_answer(found)
 
 
