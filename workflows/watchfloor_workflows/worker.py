@@ -23,6 +23,7 @@ from watchfloor_agents.investigation.loop import InvestigationBudget
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.triage.engine import TriageEngine
 from watchfloor_agents.triage.specialist import SpecialistTriage
+from watchfloor_connectors.attack import technique_name
 from watchfloor_connectors.channels.built import build_channels
 from watchfloor_connectors.channels.config import FILE as CHANNEL_FILE
 from watchfloor_connectors.channels.config import load_channels
@@ -184,7 +185,7 @@ def make_investigations(
     """What investigations need of the worker. The log sources are opened when they are first asked."""
     investigator = Investigator(
         store=store,
-        engine=SpecialistEngine(),
+        engine=SpecialistEngine(technique_name=technique_name),
         sources=LogShelf(logs, settings.data_dir / LOG_FOLDER).of,
         policy=policy,
         budget=InvestigationBudget(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -10,13 +11,13 @@ from watchfloor_agents.investigation.advising import recommendations
 from watchfloor_agents.investigation.engine import Claim, Expectation
 from watchfloor_agents.investigation.lineage import chain_of
 from watchfloor_agents.investigation.testing_hypotheses import NOT_SEEN, SEEN, count_of, outcome
+from watchfloor_agents.investigation.unknowns import unknowns
 from watchfloor_agents.investigation.view import CaseView, EventEvidence
 from watchfloor_agents.investigation.weighing import Weighed, combined, visibility, weigh
-from watchfloor_core.alert import TimePrecision
+from watchfloor_core.alert import EntityKind, TimePrecision
 from watchfloor_core.evidence import EvidenceKind
 from watchfloor_core.incident import Verdict
 from watchfloor_core.logs.fields import Field
-from watchfloor_core.logs.source import Health
 from watchfloor_core.report import (
     AffectedEntity,
     Citation,
@@ -29,7 +30,6 @@ from watchfloor_core.report import (
     Stance,
     TechniqueClaim,
     TimelineEntry,
-    Unknown,
 )
 from watchfloor_core.untrusted import quote_untrusted
 
@@ -39,6 +39,8 @@ WORTH_NAMING: Final = 1.0
 """Log-odds that the findings of a technique must reach together for the report to name it."""
 MAX_FINDINGS: Final = 60
 
+_DETAILS: Final = re.compile(r": (?=[A-Za-z_.]+ \")")
+"""What separates a claim's sentence from the fields that bear it out."""
 _TOLD: Final = (
     Field.PROCESS_EXECUTABLE,
     Field.PROCESS_COMMAND_LINE,
@@ -94,7 +96,7 @@ def compose(
         root_cause_finding_ids=(ids[id(origin)],) if origin and id(origin) in ids else (),
         techniques=techniques,
         entities=_entities(kept, ids),
-        unknowns=_unknowns(view, origin is not None),
+        unknowns=unknowns(view, has_origin=origin is not None),
         recommendations=recommendations(verdict, kept, ids),
         engine=engine[0],
         version=engine[1],
@@ -113,6 +115,7 @@ def _tested(view: CaseView, expectation: Expectation) -> _Tested:
     if result != SEEN or answer is None:
         return _Tested(expectation, result, None)
     evidence = answer.evidence[0]
+    entities: tuple[tuple[str, str, Scope], ...] = ()
     if evidence.kind is EvidenceKind.COUNT:
         total = evidence.value("total") or ""
         citations: tuple[Citation, ...] = (Citation(evidence.id, "total", total),)
@@ -129,6 +132,8 @@ def _tested(view: CaseView, expectation: Expectation) -> _Tested:
         told = ", ".join(f"{one.field} {quote_untrusted(one.text, 120)}" for one in citations)
         text = f"The program went on to connect to another machine: {told}"
         time_us = event.time_us
+        if event.text(Field.DESTINATION_IP):
+            entities = ((EntityKind.IP.value, event.text(Field.DESTINATION_IP), Scope.INVOLVED),)
     about = expectation.about
     claim = Claim(
         code=f"predicted_{about.value}",
@@ -138,6 +143,7 @@ def _tested(view: CaseView, expectation: Expectation) -> _Tested:
         stance=Stance.SUPPORTS,
         about=about,
         log_odds=expectation.log_odds,
+        entities=entities,
         rests_on_external=False,
     )
     return _Tested(expectation, result, claim)
@@ -292,40 +298,13 @@ def _origin_claim(start: EventEvidence, length: int) -> Claim:
     )
 
 
-def _unknowns(view: CaseView, has_origin: bool) -> tuple[Unknown, ...]:
-    found: list[Unknown] = []
-    if not any(answer.coverage for answer in view.answers):
-        found.append(
-            Unknown(
-                text="No log source could be asked; all that is known is what the alerts say", cause="not_collected"
-            )
-        )
-    seen: dict[tuple[str, str], Health] = {}
-    for answer in view.answers:
-        for one in answer.coverage:
-            if one.health is not Health.WHOLE:
-                seen.setdefault((one.source, one.reason), one.health)
-    for (source, reason), health in sorted(seen.items()):
-        cause = "dark_source" if health is Health.DARK else "partial_source"
-        found.append(
-            Unknown(
-                text=f"Of the log source {quote_untrusted(source, 80)}: {quote_untrusted(reason, 200)}", cause=cause
-            )
-        )
-    cut = sum(answer.is_cut for answer in view.answers)
-    if cut:
-        found.append(Unknown(text=f"{cut} questions had more answers than were read", cause="cut"))
-    if not has_origin:
-        found.append(Unknown(text="Where the programs came from was not established", cause="not_collected"))
-    return tuple(found)
-
-
 def _summary(
     view: CaseView, verdict: Verdict, weighed: Weighed, kept: Sequence[Claim], techniques: Sequence[TechniqueClaim]
 ) -> str:
     """In words; names nothing that the findings do not name."""
     attack = [one for one in kept if one.about is HypothesisKind.ATTACK and one.stance is Stance.SUPPORTS]
     strongest = sorted(attack, key=lambda one: (-one.log_odds, one.time_us))[:3]
+    told = dict.fromkeys(_DETAILS.split(one.text, maxsplit=1)[0] for one in strongest)
     said = {
         Verdict.TRUE_POSITIVE: "The evidence speaks for an attack.",
         Verdict.BENIGN_POSITIVE: "The evidence speaks for routine or authorised work.",
@@ -334,7 +313,7 @@ def _summary(
     }[verdict]
     parts = [said]
     if strongest:
-        parts.append("Most telling: " + "; ".join(one.text for one in strongest) + ".")
+        parts.append("Most telling: " + "; ".join(told) + ".")
     if techniques:
         parts.append("Techniques: " + ", ".join(one.technique for one in techniques[:6]) + ".")
     if weighed.insufficient >= 0.3:

@@ -15,6 +15,9 @@ from watchfloor_core.untrusted import quote_untrusted
 MAX_ALERTS: Final = 40
 """Kinds of alert that become findings: the most severe, and of those the first."""
 
+MAX_CITED: Final = 3
+"""Alerts that one finding cites; the others say the same."""
+
 _LOG_ODDS: Final = {
     Severity.MEDIUM: 0.3,
     Severity.HIGH: 0.7,
@@ -25,7 +28,7 @@ _LOG_ODDS: Final = {
 
 
 class AlertAnalyser:
-    """A finding for each kind of alert."""
+    """A finding for each rule and where it fired."""
 
     name = "alerts"
     version = "1"
@@ -34,30 +37,44 @@ class AlertAnalyser:
         return ()
 
     def analyse(self, view: CaseView) -> Analysis:
-        chosen = sorted(view.case.alerts, key=lambda one: (-one.severity, one.first_us, one.evidence.id))[:MAX_ALERTS]
-        claims = tuple(_claim(one, has_telemetry=bool(view.all_events)) for one in chosen)
-        return Analysis(tuple(sorted(claims, key=lambda one: one.time_us)))
+        groups: dict[tuple[str, str, tuple[str, ...]], list[CaseAlert]] = {}
+        for one in view.case.alerts:
+            groups.setdefault((one.product, one.detector, _hosts(one)), []).append(one)
+        ranked = sorted(groups.values(), key=lambda same: (-max(one.severity for one in same), same[0].first_us))
+        claims = [_claim(same, has_telemetry=bool(view.all_events)) for same in ranked[:MAX_ALERTS]]
+        return Analysis(tuple(sorted(claims, key=lambda one: (one.time_us, one.text))))
 
 
-def _claim(alert: CaseAlert, *, has_telemetry: bool) -> Claim:
-    hosts = [
-        value for kind, value, role in alert.entities if kind is EntityKind.HOST and role is not EntityRole.OBSERVER
-    ]
+def _claim(same: Sequence[CaseAlert], *, has_telemetry: bool) -> Claim:
+    """Of all alerts by which one rule says the same of the same hosts."""
+    first = same[0]
+    hosts = _hosts(first)
     where = f" on {', '.join(quote_untrusted(one, 80) for one in hosts[:3])}" if hosts else ""
-    times = f", {alert.count} times" if alert.count > 1 else ""
+    count = sum(one.count for one in same)
+    times = f", {count} times" if count > 1 else ""
+    severity = max(one.severity for one in same)
     return Claim(
         code="sensor_alert",
-        text=f"{alert.product} reported {quote_untrusted(alert.detector, 160)}{where}{times}",
-        citations=tuple(_citations(alert, bool(hosts))),
-        time_us=alert.first_us,
-        log_odds=_LOG_ODDS.get(Severity(alert.severity), 0.1) if alert.severity in set(Severity) else 0.1,
+        text=f"{first.product} reported {quote_untrusted(first.detector, 160)}{where}{times}",
+        citations=tuple(citation for one in same[:MAX_CITED] for citation in _citations(one, bool(hosts))),
+        time_us=min(one.first_us for one in same),
+        log_odds=_LOG_ODDS.get(Severity(severity), 0.1) if severity in set(Severity) else 0.1,
         # Where telemetry was found it bears out techniques or does not; without any the sensor's word is all there is.
-        techniques=() if has_telemetry else alert.techniques,
+        techniques=() if has_telemetry else tuple(dict.fromkeys(each for one in same for each in one.techniques)),
         entities=tuple(
-            (kind.value, value, Scope.TARGETED if role is EntityRole.TARGET else Scope.INVOLVED)
-            for kind, value, role in alert.entities
-            if role is not EntityRole.OBSERVER and kind in (EntityKind.HOST, EntityKind.USER, EntityKind.IP)
+            dict.fromkeys(
+                (kind.value, value, Scope.TARGETED if role is EntityRole.TARGET else Scope.INVOLVED)
+                for one in same[:MAX_CITED]
+                for kind, value, role in one.entities
+                if role is not EntityRole.OBSERVER and kind in (EntityKind.HOST, EntityKind.USER, EntityKind.IP)
+            )
         ),
+    )
+
+
+def _hosts(alert: CaseAlert) -> tuple[str, ...]:
+    return tuple(
+        value for kind, value, role in alert.entities if kind is EntityKind.HOST and role is not EntityRole.OBSERVER
     )
 
 
