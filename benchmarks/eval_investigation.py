@@ -2,7 +2,8 @@
 
 Every data set goes through what the product does: Sigma rules (``medium`` and above) over its logs, correlation,
 triage, and an investigation of each incident with the logs as the source. No model and no Temporal takes part; the
-stages are called one after the other. Prints a line for each data set and the totals. Needs the real data beside the project.
+stages are called one after the other. Prints a line for each data set and the totals. Needs the real data beside the
+project.
 
 A technique counts as found where the report names it, its parent or one of its sub-techniques; as wrong where it shares
 no parent with a label. Labels name what a data set was recorded for, not everything that is in it, so "wrong" is an
@@ -193,9 +194,8 @@ def take(store: Store, settings: Settings, records: bytes) -> None:
     connector = Registry.load(settings).get("sigma")
     with store.write() as connection:
         register_source(connection, TENANT, "file:evaluation", "evaluation", is_bounded=True)
-    for batch in batches(
-        connector, parse_records(connector, read_bytes(records, layout=Format.NDJSON)), "file:evaluation"
-    ):
+    parsed = parse_records(connector, read_bytes(records, layout=Format.NDJSON))
+    for batch in batches(connector, parsed, "file:evaluation", size=500):
         take_in(store, TENANT, batch)
     Sequencer(store, settings).advance(TENANT, finish=True, budget_s=300.0)
 

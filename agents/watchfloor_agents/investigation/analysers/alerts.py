@@ -63,13 +63,18 @@ def _claim(same: Sequence[CaseAlert], *, has_telemetry: bool) -> Claim:
         techniques=() if has_telemetry else tuple(dict.fromkeys(each for one in same for each in one.techniques)),
         entities=tuple(
             dict.fromkeys(
-                (kind.value, value, Scope.TARGETED if role is EntityRole.TARGET else Scope.INVOLVED)
+                (kind.value, _name(kind, value), Scope.TARGETED if role is EntityRole.TARGET else Scope.INVOLVED)
                 for one in same[:MAX_CITED]
                 for kind, value, role in one.entities
                 if role is not EntityRole.OBSERVER and kind in (EntityKind.HOST, EntityKind.USER, EntityKind.IP)
             )
         ),
     )
+
+
+def _name(kind: EntityKind, value: str) -> str:
+    """As telemetry names it: a user without the domain."""
+    return value.rpartition("\\")[2] or value if kind is EntityKind.USER else value
 
 
 def _hosts(alert: CaseAlert) -> tuple[str, ...]:

@@ -1,0 +1,144 @@
+"""``watchfloor detect``: what is written and printed, and how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from watchfloor_connectors.registry import Registry
+from watchfloor_core.settings import Settings
+from watchfloor_service.cli import app
+from watchfloor_service.detection.detect import RULE_COLUMNS
+
+RULE = {
+    "title": "=HYPERLINK(1) \x1b[31m\u202edump",
+    "id": "5c6a5a0c-0000-4000-8000-000000000001",
+    "logsource": {"product": "windows", "category": "process_creation"},
+    "level": "high",
+    "tags": ["attack.credential-access", "attack.t1003.001"],
+    "detection": {"sel": {"CommandLine|contains": "lsass"}, "condition": "sel"},
+}
+SILENT = {**RULE, "title": "Silent", "level": "low", "detection": {"sel": {"Image": "x"}, "condition": "sel"}}
+EVENT = {
+    "@timestamp": "2026-02-25T06:13:20.5Z",
+    "Hostname": "ws1.example.org",
+    "EventID": 1,
+    "Channel": "Microsoft-Windows-Sysmon/Operational",
+    "SourceName": "Microsoft-Windows-Sysmon",
+    "Image": "C:\\x.exe",
+    "CommandLine": "x lsass \x1b[2J",
+    "User": "LAB\\eve",
+}
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(one) for one in arguments])
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    path = tmp_path / "events.json"
+    path.write_text(json.dumps(EVENT) + "\n" + json.dumps({**EVENT, "CommandLine": "nothing"}) + "\n")
+    return path
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    for name, content in (("one.yml", RULE), ("two.yml", SILENT)):
+        (folder / name).write_text(yaml.safe_dump(content))
+    (folder / "bad.yml").write_text("title: no rule\n")
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_match_becomes_an_alert_that_the_intake_takes(run: Run, tmp_path: Path, logs: Path, rules: Path) -> None:
+    done = run("detect", logs, "--rules", rules, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+
+    [line] = (tmp_path / "out" / "alerts.ndjson").read_text().splitlines()
+    record: dict[str, Any] = json.loads(line)
+    connector = Registry.load(Settings(data_dir=tmp_path)).get("sigma")
+    assert connector.recognises(record)
+    alert = connector.to_alert(record)
+    assert alert is not None
+    assert alert.detector.techniques == ("T1003.001",)
+    assert alert.severity == 4
+    assert {(one.kind.value, one.value) for one in alert.entities} >= {
+        ("host", "ws1.example.org"),
+        ("user", "lab\\eve"),
+    }
+
+
+def test_every_rule_has_a_line_with_what_became_of_it(run: Run, tmp_path: Path, logs: Path, rules: Path) -> None:
+    run("detect", logs, "--rules", rules, "--out", tmp_path / "out")
+
+    found = rows(tmp_path / "out" / "rules.csv")
+    assert tuple(found[0]) == RULE_COLUMNS
+    assert [(one["state"], one["matches"], one["events"]) for one in found] == [
+        ("fired", "1", "2"),
+        ("silent", "0", "2"),
+        ("cannot run", "0", "0"),
+    ]
+    assert found[2]["reason"] == "is no Sigma rule: it has no detection"
+
+
+def test_titles_of_rules_act_on_neither_terminal_nor_spreadsheet(
+    run: Run, tmp_path: Path, logs: Path, rules: Path
+) -> None:
+    done = run("detect", logs, "--rules", rules, "--out", tmp_path / "out")
+    assert "\x1b" not in done.output
+    assert "\u202e" not in done.output
+    assert "HYPERLINK" in done.output
+    assert rows(tmp_path / "out" / "rules.csv")[0]["title"].startswith("'=HYPERLINK")
+
+
+def test_a_level_leaves_the_less_severe_out(run: Run, tmp_path: Path, logs: Path, rules: Path) -> None:
+    run("detect", logs, "--rules", rules, "--out", tmp_path / "out", "--level", "medium")
+    assert [one["state"] for one in rows(tmp_path / "out" / "rules.csv")] == ["fired", "cannot run"]
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_done(run: Run, tmp_path: Path, logs: Path, rules: Path) -> None:
+    (tmp_path / "broken.evtx").write_bytes(b"ElfFile\x00rubbish")
+    done = run("detect", logs, tmp_path / "broken.evtx", "--rules", rules, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "not read: " in done.stderr
+    assert "broken.evtx" in done.stderr
+    assert (tmp_path / "out" / "alerts.ndjson").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("absent.json", "--rules", "RULES"), "no such file or folder: absent.json"),
+        (("LOGS", "--rules", "absent"), "no such file or folder of rules"),
+        (("LOGS", "--rules", "LOGS"), "0 fired"),
+    ],
+)
+def test_wrong_arguments_say_what_is_wrong(
+    run: Run, tmp_path: Path, logs: Path, rules: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    places = {"LOGS": str(logs), "RULES": str(rules)}
+    done = run("detect", *(places.get(one, one) for one in arguments), "--out", tmp_path / "out")
+    assert said in f"{done.output} {done.exception}"
+
+
+def test_a_second_run_replaces_the_first_whole(run: Run, tmp_path: Path, logs: Path, rules: Path) -> None:
+    for _ in range(2):
+        run("detect", logs, "--rules", rules, "--out", tmp_path / "out")
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["alerts.ndjson", "rules.csv"]
