@@ -36,6 +36,7 @@ from watchfloor_workflows.investigation.records import (
     read_investigation,
 )
 from watchfloor_workflows.investigation.relay import InvestigationRelay
+from watchfloor_workflows.investigation.researching import Researcher
 from watchfloor_workflows.investigation.stages import Investigator
 from watchfloor_workflows.investigation_activities import InvestigationActivities
 from watchfloor_workflows.investigation_messages import RunInvestigationResult
@@ -98,6 +99,14 @@ def write_attack(folder: Path) -> Path:
     return path
 
 
+def write_routine(folder: Path) -> Path:
+    """A program that nobody knows, and nothing that speaks for or against it."""
+    path = folder / "routine.json"
+    start = {"ProcessGuid": "{a}", "ProcessId": "10", "Image": "C:\\Tools\\sync.exe", "CommandLine": "sync.exe --all"}
+    path.write_text(json.dumps(sysmon(1, 0, **start, User="LAB\\ann")) + "\n")
+    return path
+
+
 @dataclass
 class Watched:
     """A log source that counts how often it is asked what, and can stumble."""
@@ -134,10 +143,17 @@ class InvestigationBench:
     source: Watched
     engine: InvestigationEngine = field(default_factory=SpecialistEngine)
     budget: InvestigationBudget = field(default_factory=InvestigationBudget)
+    researcher: Researcher | None = None
 
     @classmethod
-    def over(cls, client: Client, store: Store, settings: Settings) -> InvestigationBench:
-        return cls(client, store, settings, Watched(open_logs([write_attack(settings.data_dir)], name="lab")))
+    def over(
+        cls,
+        client: Client,
+        store: Store,
+        settings: Settings,
+        write: Callable[[Path], Path] = write_attack,
+    ) -> InvestigationBench:
+        return cls(client, store, settings, Watched(open_logs([write(settings.data_dir)], name="lab")))
 
     @property
     def key(self) -> InvestigationKey:
@@ -159,7 +175,8 @@ class InvestigationBench:
             incidents = IncidentActivities(self.store, FixedEngine(), PolicyFile(self.settings, self.store), threads)
             investigator = self.investigator
             investigations = Investigations(
-                investigation_plugin(investigator, threads), InvestigationActivities(investigator, threads)
+                investigation_plugin(investigator, threads, self.researcher),
+                InvestigationActivities(investigator, threads),
             )
             async with incident_worker(self.client, self.settings, incidents, investigations=investigations):
                 yield

@@ -19,6 +19,8 @@ from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker
 
+from watchfloor_agents.generative.extra import load_research
+from watchfloor_agents.generative.settings import load_model_settings
 from watchfloor_agents.investigation.loop import InvestigationBudget
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.triage.engine import TriageEngine
@@ -31,7 +33,7 @@ from watchfloor_connectors.logs.config import FILE as LOG_FILE
 from watchfloor_connectors.logs.config import LogSettings, load_log_settings
 from watchfloor_connectors.logs.opening import LogShelf
 from watchfloor_connectors.secrets.resolve import secret_text
-from watchfloor_core.errors import UnavailableError
+from watchfloor_core.errors import ConfigurationError, UnavailableError
 from watchfloor_core.keys.signing import GRANT_KEY, signing_key
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
@@ -46,6 +48,7 @@ from watchfloor_workflows.client import connect
 from watchfloor_workflows.housekeeping import keep_house
 from watchfloor_workflows.investigation.graph import investigation_plugin
 from watchfloor_workflows.investigation.relay import InvestigationRelay
+from watchfloor_workflows.investigation.researching import Researcher
 from watchfloor_workflows.investigation.stages import Investigator
 from watchfloor_workflows.investigation_activities import InvestigationActivities
 from watchfloor_workflows.notifying import Notifier
@@ -55,6 +58,7 @@ from watchfloor_workflows.relay import Relay
 
 logger = logging.getLogger(__name__)
 
+MODEL_FILE: Final = "models.yaml"
 LOG_FOLDER: Final = "loaded-logs"
 """In the data directory: what was read from log files, so that a restart need not read them again."""
 ACTIVITY_THREADS: Final = 8
@@ -190,7 +194,29 @@ def make_investigations(
         policy=policy,
         budget=InvestigationBudget(),
     )
-    return Investigations(investigation_plugin(investigator, threads), InvestigationActivities(investigator, threads))
+    plugin = investigation_plugin(investigator, threads, make_researcher(settings, store))
+    return Investigations(plugin, InvestigationActivities(investigator, threads))
+
+
+def make_researcher(settings: Settings, store: Store) -> Researcher | None:
+    """The models of ``models.yaml``; None where there is no such file, and then none of their software is loaded.
+
+    Raises `ConfigurationError` where the file is wrong, the extra is not installed or a key is not to be had.
+    """
+    file = settings.data_dir / MODEL_FILE
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read ({error}); make it a readable UTF-8 file") from error
+    models = load_model_settings(text, str(file))
+    research = load_research()
+    from watchfloor_agents.generative.providers import ready_models
+
+    return Researcher(
+        store=store, settings=models, models=ready_models(models, secret_text(settings)), research=research
+    )
 
 
 def _log_settings(settings: Settings) -> LogSettings:

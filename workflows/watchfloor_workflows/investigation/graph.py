@@ -11,16 +11,23 @@ from datetime import timedelta
 from typing import Any, Final, Protocol, TypedDict
 
 from langgraph.graph import END, START, StateGraph
+from temporalio import activity
 from temporalio.common import RetryPolicy
 from temporalio.langgraph import LangGraphPlugin
 
+from watchfloor_agents.investigation.view import Answer, Question
 from watchfloor_workflows import wire
-from watchfloor_workflows.action_activities import in_thread
+from watchfloor_workflows.action_activities import HEARTBEAT_S, in_thread
 from watchfloor_workflows.investigation.records import InvestigationKey
+from watchfloor_workflows.investigation.researching import Opinion, Researcher, beating
 from watchfloor_workflows.investigation.stages import Investigator, Progress, Stage
 
 ATTEMPTS: Final = 12
 """Of one stage; what was answered before stays, so each attempt has less to do."""
+
+
+_BESIDE: Final = timedelta(minutes=5)
+"""What concluding takes beside the model."""
 
 
 class InvestigationState(TypedDict):
@@ -41,10 +48,13 @@ class Node(Protocol):
     async def __call__(self, state: InvestigationState) -> dict[str, Any]: ...
 
 
-def investigation_plugin(investigator: Investigator, threads: Threads) -> LangGraphPlugin:
-    """For the worker: the graph, and its nodes as activities ``<graph>.<stage>``."""
+def investigation_plugin(
+    investigator: Investigator, threads: Threads, researcher: Researcher | None = None
+) -> LangGraphPlugin:
+    """For the worker: the graph, and its nodes as activities ``<graph>.<stage>``. Without a researcher no model is
+    asked."""
     return LangGraphPlugin(
-        graphs={wire.INVESTIGATION_GRAPH: investigation_graph(investigator, threads)},
+        graphs={wire.INVESTIGATION_GRAPH: investigation_graph(investigator, threads, researcher)},
         default_activity_options={
             "start_to_close_timeout": timedelta(minutes=15),
             "heartbeat_timeout": timedelta(seconds=15),
@@ -59,11 +69,16 @@ def investigation_plugin(investigator: Investigator, threads: Threads) -> LangGr
 
 
 def investigation_graph(
-    investigator: Investigator, threads: Threads
+    investigator: Investigator, threads: Threads, researcher: Researcher | None = None
 ) -> StateGraph[InvestigationState, None, InvestigationState, InvestigationState]:
     graph: StateGraph[InvestigationState, None, InvestigationState, InvestigationState] = StateGraph(InvestigationState)
     for stage in Stage:
-        graph.add_node(stage.value, _node(investigator, threads, stage), metadata={"execute_in": "activity"})
+        metadata: dict[str, Any] = {"execute_in": "activity"}
+        node = _node(investigator, threads, stage)
+        if stage is Stage.CONCLUDE and researcher is not None:
+            node = _concluding(investigator, threads, researcher)
+            metadata["start_to_close_timeout"] = timedelta(seconds=researcher.settings.total_timeout_s) + _BESIDE
+        graph.add_node(stage.value, node, metadata=metadata)
     graph.add_edge(START, Stage.SCOPE)
     graph.add_conditional_edges(Stage.SCOPE, _after_scope, [Stage.PLAN, END])
     graph.add_edge(Stage.PLAN, Stage.COLLECT)
@@ -88,7 +103,36 @@ def _node(investigator: Investigator, threads: Threads, stage: Stage) -> Node:
     async def node(state: InvestigationState) -> dict[str, Any]:
         key = InvestigationKey(state["tenant"], state["incident_id"], state["revision"])
         progress: Progress = await in_thread(threads, lambda: investigator.run(stage, key))
-        return {"goes_on": progress.goes_on, "waiting": progress.waiting, "round": progress.round}
+        return _state(progress)
 
     node.__name__ = node.__qualname__ = stage.value
     return node
+
+
+def _concluding(investigator: Investigator, threads: Threads, researcher: Researcher) -> Node:
+    """The last stage with a model: the rules' report, the model's where they leave the case open, and both joined."""
+
+    async def node(state: InvestigationState) -> dict[str, Any]:
+        key = InvestigationKey(state["tenant"], state["incident_id"], state["revision"])
+        draft = await in_thread(threads, lambda: investigator.draft(key))
+        opinion: Opinion | None = None
+        if draft.is_open_to_model:
+            allowance = await in_thread(threads, lambda: researcher.admit(key))
+            if isinstance(allowance, str):
+                opinion = Opinion(None, allowance)
+            else:
+
+                async def put(question: Question) -> Answer:
+                    return await in_thread(threads, lambda: investigator.put_and_answer(key, question))
+
+                work = researcher.ask(draft.view, draft.report, allowance, put)
+                opinion = await beating(work, activity.heartbeat, HEARTBEAT_S)
+                await in_thread(threads, lambda: researcher.settle(key, opinion))
+        return _state(await in_thread(threads, lambda: investigator.keep(key, draft.report, opinion)))
+
+    node.__name__ = node.__qualname__ = Stage.CONCLUDE.value
+    return node
+
+
+def _state(progress: Progress) -> dict[str, Any]:
+    return {"goes_on": progress.goes_on, "waiting": progress.waiting, "round": progress.round}

@@ -17,19 +17,20 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from watchfloor_agents.generative.reconcile import Disagreement, reconcile
 from watchfloor_agents.investigation.checking import check
 from watchfloor_agents.investigation.engine import InvestigationEngine
 from watchfloor_agents.investigation.export.report_json import report_to_json
 from watchfloor_agents.investigation.loading import load_investigation_case
 from watchfloor_agents.investigation.loop import InvestigationBudget, ask, new_questions
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
-from watchfloor_core.canonical import canonical
+from watchfloor_core.canonical import JsonValue, canonical
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.ledger.record import Decision, record_decisions
 from watchfloor_core.logs.source import Health, LogSource
-from watchfloor_core.report import Report
+from watchfloor_core.report import Report, Unknown
 from watchfloor_core.store.engine import Store
 from watchfloor_core.telemetry.content import AttributeValue
 from watchfloor_core.telemetry.names import Operation, SpanAttribute, SpanName
@@ -48,11 +49,16 @@ from watchfloor_workflows.investigation.records import (
     read_view,
     waiting_questions,
 )
+from watchfloor_workflows.investigation.researching import AGENT, Opinion, is_open, may_ask_model
 from watchfloor_workflows.investigation.wanted import stopped_by
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.standing import last_entry_id, lock_incident, read_incident
 
 _WORST: Final = (Health.DARK, Health.PARTIAL, Health.WHOLE)
+
+
+RESEARCH: Final = "research"
+"""What stands for the stage beside a model's own questions."""
 
 
 class Stage(StrEnum):
@@ -76,6 +82,23 @@ class Progress:
     waiting: int = 0
     """Questions without an answer."""
     round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    view: CaseView
+    report: Report
+    """The specialist's, checked."""
+    is_open_to_model: bool
+    """It leaves the case open, and the policy lets a model look into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """The report that is kept."""
+
+    report: Report
+    disagreements: tuple[Disagreement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,12 +215,31 @@ class Investigator:
             return Progress(waiting=len(waiting_questions(connection, key)), round=view.round)
 
     def _conclude(self, key: InvestigationKey) -> Progress:
-        view = self._view(key)
+        return self.keep(key, self.draft(key).report, None)
+
+    def draft(self, key: InvestigationKey) -> Draft:
+        """What the engine makes of it, checked; nothing is kept yet."""
+        with self.store.read() as connection:
+            view = read_view(connection, key)
+            held = read_incident(connection, key.tenant, key.incident_id)
         report = check(self.engine.conclude(view), view.evidence)
-        self._keep(key, view, report)
+        is_open_to_model = is_open(report) and may_ask_model(held, self.policy.current())
+        return Draft(view, report, is_open_to_model)
+
+    def put_and_answer(self, key: InvestigationKey, question: Question) -> Answer:
+        """A model's own question. Raises `RefusedError` where a kill switch forbids it."""
+        with self.store.write() as connection:
+            put_questions(connection, key, [question], RESEARCH)
+        return self.answer(key, question, AGENT)
+
+    def keep(self, key: InvestigationKey, report: Report, opinion: Opinion | None) -> Progress:
+        """Conclude: the report, joined with a model's where one has an opinion."""
+        view = self._view(key)
+        joint = _joined(report, opinion, view)
+        self._keep(key, view, joint, opinion)
         return Progress(round=view.round)
 
-    def _keep(self, key: InvestigationKey, view: CaseView, report: Report) -> None:
+    def _keep(self, key: InvestigationKey, view: CaseView, joint: Joint, opinion: Opinion | None) -> None:
         """The report, its place in the ledger and the proposals that follow from it, in one transaction."""
         policy = self.policy.current()
         with self.store.write() as connection:
@@ -205,19 +247,53 @@ class Investigator:
             ended_us = now_us()
             started_us = read_investigation(connection, key).started_us or ended_us
             # Engines have no clock.
-            report = replace(report, started_us=started_us, ended_us=ended_us)
+            report = replace(joint.report, started_us=started_us, ended_us=ended_us)
             content = canonical(report_to_json(report))
             digest = hashlib.sha256(content).hexdigest()
             if not end(connection, key, InvestigationStatus.DONE, report=content.decode(), report_sha256=digest):
                 return
             parent = last_entry_id(connection, key.tenant, key.incident_id, "escalation")
             concluded = _concluded(key, view, report, digest, parent)
-            drafts = respond_to_report(connection, held, policy, report, view.evidence)
+            if opinion is not None:
+                concluded = replace(concluded, body={**concluded.body, "model": _of_model(opinion, joint)})
+            # Where rules and model disagree a person decides, and nothing is proposed before.
+            drafts = [] if joint.disagreements else respond_to_report(connection, held, policy, report, view.evidence)
             record_decisions(connection, key.tenant, [concluded, *drafts])
 
     def _view(self, key: InvestigationKey) -> CaseView:
         with self.store.read() as connection:
             return read_view(connection, key)
+
+
+def _joined(report: Report, opinion: Opinion | None, view: CaseView) -> Joint:
+    if opinion is None:
+        return Joint(report)
+    if opinion.result is None or opinion.result.report is None:
+        unknown = Unknown(text=f"No model could help: {opinion.problem}", cause="not_collected")
+        return Joint(replace(report, unknowns=(*report.unknowns, unknown)))
+    reconciled = reconcile(report, check(opinion.result.report, view.evidence))
+    return Joint(reconciled.report, reconciled.disagreements)
+
+
+def _of_model(opinion: Opinion, joint: Joint) -> dict[str, JsonValue]:
+    """For the ledger: who was asked with what, what it cost, and whether it agreed; nothing of what it wrote."""
+    result = opinion.result
+    if result is None:
+        return {"asked": False, "problem": opinion.problem}
+    return {
+        "asked": True,
+        "problem": opinion.problem,
+        "failure": result.failure.value if result.failure else None,
+        "models": sorted({one.model for one in result.calls}),
+        "prompt": {"name": result.prompt.name, "version": result.prompt.version, "sha256": result.prompt.digest},
+        "version": result.version,
+        "requests": len(result.calls),
+        "tokens": result.tokens,
+        "micro_usd": result.micro_usd,
+        "questions": len(result.answers),
+        "stated_confidence": result.stated_confidence,
+        "disagreements": [one.about for one in joint.disagreements],
+    }
 
 
 def evidence_root(evidence: Mapping[str, Evidence]) -> str:

@@ -17,9 +17,13 @@ def is_investigated(held: StoredIncident, policy: Policy) -> bool:
     """At L0 people investigate, and no agent's answer is seen before theirs. An unreadable policy allows nothing."""
     if policy.matrix is None:
         return False
+    return policy.matrix.row_for(investigation_task(held)).level >= AutonomyLevel.L1
+
+
+def investigation_task(held: StoredIncident) -> Task:
+    """As the matrix names it."""
     case = case_of(held)
-    task = Task(Function.INVESTIGATION, INVESTIGATE_INCIDENT, case.family, case.tier, held.tenant)
-    return policy.matrix.row_for(task).level >= AutonomyLevel.L1
+    return Task(Function.INVESTIGATION, INVESTIGATE_INCIDENT, case.family, case.tier, held.tenant)
 
 
 def stopped_by(connection: Connection, tenant: str, agent: str) -> tuple[str, ...]:
