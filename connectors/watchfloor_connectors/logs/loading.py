@@ -5,7 +5,6 @@ What was loaded once is found again by the digest of the files' contents, so tha
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import logging
 import os
@@ -82,20 +81,25 @@ def load_into(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], name
         if len(complaints) < KEPT_COMPLAINTS:
             complaints.append(one)
 
-    events = (to_log_event(raw, name) for raw in read_logs(paths, complain))
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "events.csv"
-        _write(events, file)
-        connection.execute(f"CREATE TABLE event ({', '.join(_column(one) for one in COLUMNS)})")
-        connection.execute(_COPY.format(columns=_struct()), [str(file)])
-    count = connection.execute("SELECT count(*) FROM event").fetchone()
+    count = fill(connection, (to_log_event(raw, name) for raw in read_logs(paths, complain)))
     connection.execute("CREATE TABLE unreadable (file VARCHAR, reason VARCHAR, position BIGINT)")
     if complaints:
         connection.executemany(
             "INSERT INTO unreadable VALUES (?, ?, ?)", [(one.file, one.reason, one.position) for one in complaints]
         )
     connection.execute("CREATE TABLE loaded AS SELECT ? AS unreadable_total", [total])
-    return Loaded(count[0] if count else 0, tuple(complaints), total)
+    return Loaded(count, tuple(complaints), total)
+
+
+def fill(connection: duckdb.DuckDBPyConnection, events: Iterable[LogEvent]) -> int:
+    """Make the table ``event`` of these; returns how many it holds."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "events.json"
+        _write(events, file)
+        connection.execute(f"CREATE TABLE event ({', '.join(_column(one) for one in COLUMNS)})")
+        connection.execute(_COPY.format(columns=_struct()), [str(file)])
+    count = connection.execute("SELECT count(*) FROM event").fetchone()
+    return int(count[0]) if count else 0
 
 
 def loaded_before(connection: duckdb.DuckDBPyConnection) -> Loaded:
@@ -131,24 +135,25 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-# The same record twice is one event.
+# The same record twice is one event. Each line is one JSON object: whatever an attacker writes stays inside its string.
 _COPY: Final = (
-    "INSERT INTO event SELECT DISTINCT ON (id) * FROM read_csv(?, header=false, delim=',', quote='\"', escape='\"', "
-    "nullstr='', max_line_size=67108864, auto_detect=false, parallel=true, columns={columns})"
+    "INSERT INTO event SELECT DISTINCT ON (id) * FROM read_json(?, format='newline_delimited', "
+    "maximum_object_size=268435456, columns={columns})"
 )
 
 
 def _write(events: Iterable[LogEvent], file: Path) -> None:
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+    with file.open("wb") as out:
         for one in events:
-            fields = one.fields
-            writer.writerow(
-                (
-                    one.id, one.time_us, one.precision.value, one.type.value, orjson.dumps(one.original).decode(),
-                    *(fields.get(name) for name in Field),
-                )
-            )  # fmt: skip
+            row = {
+                "id": one.id,
+                "time_us": one.time_us,
+                "precision": one.precision.value,
+                "type": one.type.value,
+                "original": orjson.dumps(one.original).decode(),
+                **{name.value: value for name, value in one.fields.items()},
+            }
+            out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def _column(name: str) -> str:
