@@ -55,7 +55,8 @@ action_activities.record_vote = record_and_die
 asyncio.run(run_worker(Settings()))
 """
 """Killed after a vote is in the store, and before anyone has heard of it."""
-PATIENCE_S = 60.0
+PATIENCE_S = 110.0
+"""Temporal may hand a task to a process that stands still several times before another gets it."""
 KILLED = -signal.SIGKILL
 WAITING, SUCCEEDED, FAILED = ProposalStatus.WAITING, ProposalStatus.SUCCEEDED, ProposalStatus.FAILED
 UNKNOWN, DENIED = ProposalStatus.UNKNOWN, ProposalStatus.DENIED
@@ -279,6 +280,7 @@ async def an_executor_stands_still_and_wakes(server: DevServer, folder: Path, da
         assert made.tenant_is_sound()
 
 
+@pytest.mark.timeout(280)
 async def test_an_executor_may_be_killed_at_any_moment_and_nothing_happens_twice(
     temporal_server: DevServer, tmp_path: Path, migrated_sqlite_file: Path
 ) -> None:

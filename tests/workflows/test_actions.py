@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import insert, select, update
+from temporalio.service import RPCError, RPCStatusCode
 
 from watchfloor_core.alert import Integrity
 from watchfloor_core.dsse import Signer
@@ -31,6 +32,7 @@ from watchfloor_guardrails.bundle_signature import manifest_of, sign_bundle
 from watchfloor_guardrails.decision import Principal, PrincipalKind
 from watchfloor_guardrails.effect import EffectPermit, NotDoneError, tool_pin
 from watchfloor_guardrails.proposal import ProposalStatus, Proposer, version_digest
+from watchfloor_workflows import wire
 from watchfloor_workflows.action_messages import ExecuteActionInput, ProposalRef
 from watchfloor_workflows.authority.kill_switch import engage, release
 from watchfloor_workflows.authority.records import list_proposals
@@ -332,9 +334,24 @@ async def test_an_attackers_text_always_asks_even_where_the_level_would_allow(be
     assert "untrusted_argument" in [hit["rule"] for hit in ruling["hits"] if hit["outcome"] == "ask"]
 
 
+async def asked(bench: ActionBench, proposal_id: str) -> None:
+    """Until the workflow that waits for people runs: the store says that it waits a moment before."""
+    handle = bench.client.get_workflow_handle(wire.approval_workflow_id(bench.tenant, proposal_id))
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await handle.describe()
+                return
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+            await asyncio.sleep(0.02)
+
+
 async def test_an_approval_that_waits_outlives_its_worker(bench: ActionBench) -> None:
     async with bench.workers():
         proposal_id = await waiting(bench)
+        await asked(bench, proposal_id)
     async with bench.workers():
         await bench.vote(ANA, proposal_id)
         await bench.until(proposal_id, SUCCEEDED)

@@ -87,5 +87,8 @@ def executor_worker(client: Client, settings: Settings, activities: ExecutorActi
         task_queue=settings.executor_queue,
         activities=activities.all,
         max_concurrent_activities=CONCURRENT_ACTIONS,
+        # A process that stands still keeps what its open polls are given until that times out: the fewer, the sooner
+        # another executor takes over.
+        max_concurrent_activity_task_polls=2,
         graceful_shutdown_timeout=SHUTDOWN,
     )

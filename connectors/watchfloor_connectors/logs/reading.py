@@ -106,16 +106,16 @@ def _json_records(file: LogFile, complain: Complain) -> Iterator[tuple[int, Mapp
     first = file.stream.readline(MAX_LINE)
     file.stream.seek(0)
     try:
-        is_lines = isinstance(orjson.loads(first), dict) and not _holds_list(orjson.loads(first))
-    except orjson.JSONDecodeError:
+        is_lines = isinstance(one := _decoded(first), dict) and not _holds_list(one)
+    except (ValueError, RecursionError):
         is_lines = False
     if is_lines:
         yield from _lines(file, complain)
         return
     document = file.stream.read(MAX_LINE * 32)
     try:
-        content = orjson.loads(document)
-    except orjson.JSONDecodeError as error:
+        content = _decoded(document)
+    except (ValueError, RecursionError) as error:
         if any(_is_record(line) for line in document.split(b"\n", _TRIED)[:_TRIED]):
             # A first line cut short does not make the others unreadable.
             file.stream.seek(0)
@@ -133,9 +133,20 @@ def _json_records(file: LogFile, complain: Complain) -> Iterator[tuple[int, Mapp
 
 def _is_record(line: bytes) -> bool:
     try:
-        return isinstance(orjson.loads(line), dict)
-    except orjson.JSONDecodeError:
+        return isinstance(_decoded(line), dict)
+    except (ValueError, RecursionError):
         return False
+
+
+def _decoded(data: bytes) -> Any:  # Any: JSON of any shape
+    """Also lone surrogates, NaN and large numbers, as some shippers write them.
+
+    Raises ValueError and RecursionError.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data.decode("utf-8-sig", "replace"), parse_constant=str)
 
 
 def _holds_list(content: Any) -> list[Any] | None:
@@ -169,14 +180,10 @@ def _bounded_lines(stream: IO[bytes]) -> Iterator[bytes]:
 
 def _parsed(data: bytes, file: LogFile, position: int, complain: Complain) -> Mapping[str, JsonValue] | None:
     try:
-        record = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        try:
-            # Lone surrogates and large numbers, as some shippers write them; what has no canonical form is made text.
-            record = json.loads(data.decode("utf-8", "replace"), parse_constant=str)
-        except (ValueError, RecursionError) as error:
-            complain(Unreadable(file.name, f"is no JSON: {error}", position))
-            return None
+        record = _decoded(data)
+    except (ValueError, RecursionError) as error:
+        complain(Unreadable(file.name, f"is no JSON: {error}", position))
+        return None
     if not isinstance(record, dict):
         complain(Unreadable(file.name, "is no JSON object", position))
         return None

@@ -19,7 +19,7 @@ _BSD: Final = re.compile(
 )
 _RFC5424: Final = re.compile(
     r"<(?P<priority>\d{1,3})>1 (?P<time>\S{1,40}) (?P<host>\S{1,255}) (?P<program>\S{1,48}) (?P<pid>\S{1,128}) "
-    r"(?P<msgid>\S{1,32}) ?(?P<message>.*)",
+    r"(?P<msgid>\S{1,32}) (?P<data>-|(?:\[(?:[^\]\"]|\"(?:[^\"\\]|\\.)*\")*\])+)(?: \ufeff?(?P<message>.*))?",
     re.ASCII,
 )
 _AUTH: Final = frozenset({"sshd", "sudo", "su", "login", "systemd-logind", "useradd", "usermod", "passwd", "groupadd"})
@@ -36,7 +36,10 @@ def syslog_event(line: str, position: int) -> RawEvent | None:
     except RecordError:
         return None
     program = match["program"].rpartition("/")[2]
-    original: dict[str, str | int] = {"program": program, "message": match["message"]}
+    original: dict[str, str | int] = {"program": program, "message": match["message"] or ""}
+    data = match.groupdict().get("data")
+    if data not in (None, "-"):
+        original["structured_data"] = str(data)
     pid = match["pid"]
     if pid is not None and pid.isdecimal():
         original["pid"] = int(pid)
