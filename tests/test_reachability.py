@@ -433,6 +433,9 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     # Reading logs: nothing is changed but copies of our own, in the data directory or a folder that goes with the run.
     "connectors.logs.files": ({FILES}, "unpacks members of archives into a folder of its own"),
     "connectors.logs.loading": ({FILES}, "keeps what was loaded in the data directory"),
+    "connectors.logs.elasticsearch": ({NETWORK}, "asks Elasticsearch by _search, which changes nothing; ssl is a type"),
+    "connectors.logs.opening": ({NETWORK}, "TLS settings for log sources"),
+    "connectors.detection.detecting": ({FILES}, "a temporary database of the events that rules are matched against"),
     "connectors.logs.tables": ({FILES}, "a temporary copy of a table for DuckDB to read"),
     # Where secrets lie.
     "connectors.secrets.resolve": ({NETWORK}, "TLS settings for the vault"),

@@ -30,8 +30,8 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 def dying_after(function):
-    def doomed(*arguments):
-        function(*arguments)
+    def doomed(*arguments, **named):
+        function(*arguments, **named)
         die()
     return doomed
 

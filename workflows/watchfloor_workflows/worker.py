@@ -190,7 +190,7 @@ def make_investigations(
     investigator = Investigator(
         store=store,
         engine=SpecialistEngine(technique_name=technique_name),
-        sources=LogShelf(logs, settings.data_dir / LOG_FOLDER).of,
+        sources=LogShelf(logs, settings.data_dir / LOG_FOLDER, secret_text(settings)).of,
         policy=policy,
         budget=InvestigationBudget(),
     )

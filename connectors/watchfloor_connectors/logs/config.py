@@ -7,17 +7,25 @@
         kind: files
         tenants: [default]
         paths: [/var/log/collected, /srv/exports/week.zip]
+      - name: siem
+        kind: elasticsearch
+        tenants: [default]
+        url: https://elastic.example.org:9200
+        index: logs-*
+        api_key: env:SOC_ELASTIC_KEY
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from watchfloor_connectors.channels.http import url_fault
 from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_core.keys.sources import parse_reference
 from watchfloor_guardrails.yaml_source import read_yaml
 
 FILE: Final = "logs.yaml"
@@ -38,19 +46,60 @@ class FilesModel(_Model):
     paths: list[str] = Field(min_length=1)
 
 
+class ElasticsearchModel(_Model):
+    """Elasticsearch or OpenSearch, searched in place."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    kind: Literal["elasticsearch"]
+    tenants: list[Tenant] = Field(min_length=1)
+    url: str
+    index: str = Field(pattern=r"^[a-z0-9*][a-z0-9*,_.-]{0,254}$")
+    api_key: str | None = None
+    """Reference to an encoded API key; else ``user`` and ``password``."""
+    user: str | None = Field(default=None, min_length=1)
+    password: str | None = None
+    """Reference."""
+    ca_file: str | None = None
+    timeout_s: float = Field(default=30.0, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _has_credentials(self) -> Self:
+        has_user = self.user is not None and self.password is not None
+        if (self.api_key is not None) == has_user or (self.user is None) != (self.password is None):
+            raise ValueError("give api_key, or user and password; keys as references such as env:SOC_ELASTIC_KEY")
+        for reference in (self.api_key, self.password):
+            if reference is not None:
+                _check_reference(reference)
+        fault = url_fault(self.url)
+        if fault is not None:
+            raise ValueError(f"url {fault}")
+        return self
+
+
+def _check_reference(text: str) -> None:
+    """Raises ValueError, which does not repeat what may be the secret itself."""
+    try:
+        parse_reference(text)
+    except ConfigurationError:
+        raise ValueError("a key is no reference; write where it is, such as env:SOC_ELASTIC_KEY") from None
+
+
+SourceModel: TypeAlias = Annotated[FilesModel | ElasticsearchModel, Field(discriminator="kind")]
+
+
 class LogsModel(_Model):
-    sources: list[FilesModel]
+    sources: list[SourceModel]
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """The sources of a file, not opened yet."""
 
-    sources: tuple[FilesModel, ...] = ()
+    sources: tuple[SourceModel, ...] = ()
     folder: Path = Path()
     """Where relative paths begin: the file's own folder."""
 
-    def of(self, tenant: str) -> tuple[FilesModel, ...]:
+    def of(self, tenant: str) -> tuple[SourceModel, ...]:
         return tuple(one for one in self.sources if tenant in one.tenants)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from watchfloor_connectors.logs.config import FilesModel, LogSettings
+from pydantic import SecretStr
+
+from watchfloor_connectors.logs.config import ElasticsearchModel, FilesModel, LogSettings, SourceModel
 from watchfloor_connectors.logs.dark import DarkLogSource
 from watchfloor_connectors.logs.embedded import open_logs
-from watchfloor_core.errors import WatchfloorError
+from watchfloor_core.errors import ConfigurationError, WatchfloorError
 from watchfloor_core.logs.source import LogSource
 
 logger = logging.getLogger(__name__)
@@ -27,10 +31,12 @@ class LogShelf:
     A source that cannot be opened is dark, and says why in each answer; it is tried again when its files change.
     """
 
-    def __init__(self, settings: LogSettings, folder: Path) -> None:
-        """``folder``: where what was read from files is kept, so that a restart need not read them again."""
+    def __init__(self, settings: LogSettings, folder: Path, secret: Callable[[str], str] | None = None) -> None:
+        """``folder``: where what was read from files is kept, so that a restart need not read them again; ``secret``:
+        reads what a reference names, as `watchfloor_connectors.secrets.resolve.secret_text` makes it."""
         self._settings = settings
         self._folder = folder
+        self._secret = secret
         self._lock = threading.Lock()
         self._open: dict[str, tuple[Stamp, LogSource]] = {}
 
@@ -38,8 +44,8 @@ class LogShelf:
         """In the order of the file."""
         return tuple(self._source(one) for one in self._settings.of(tenant))
 
-    def _source(self, model: FilesModel) -> LogSource:
-        paths = [self._settings.folder / path for path in model.paths]
+    def _source(self, model: SourceModel) -> LogSource:
+        paths = [self._settings.folder / path for path in model.paths] if isinstance(model, FilesModel) else []
         # One at a time: two threads would read the same files twice.
         with self._lock:
             stamp = _stamp(paths)
@@ -48,12 +54,37 @@ class LogShelf:
                 held = self._open[model.name] = (stamp, self._opened(model, paths))
             return held[1]
 
-    def _opened(self, model: FilesModel, paths: Sequence[Path]) -> LogSource:
+    def _opened(self, model: SourceModel, paths: Sequence[Path]) -> LogSource:
         try:
-            return open_logs(paths, name=model.name, directory=self._folder)
+            if isinstance(model, FilesModel):
+                return open_logs(paths, name=model.name, directory=self._folder)
+            return self._elasticsearch(model)
         except (WatchfloorError, OSError) as error:
             logger.warning("log source %s cannot be opened: %s", model.name, error)
             return DarkLogSource(model.name, f"cannot be opened: {error}")
+
+    def _elasticsearch(self, model: ElasticsearchModel) -> LogSource:
+        # Imported here: the client takes long to load, and files need none.
+        from watchfloor_connectors.logs.elasticsearch import ElasticsearchSource
+
+        if self._secret is None:
+            raise ConfigurationError(f"log source {model.name!r} needs a secret, and nothing here reads any")
+        if model.api_key is not None:
+            authorization = f"ApiKey {self._secret(model.api_key)}"
+        else:
+            pair = f"{model.user}:{self._secret(model.password or '')}"
+            authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        verify: ssl.SSLContext | bool = True
+        if model.ca_file is not None:
+            verify = ssl.create_default_context(cafile=str(self._settings.folder / model.ca_file))
+        return ElasticsearchSource(
+            model.name,
+            model.url,
+            model.index,
+            authorization=SecretStr(authorization),
+            timeout_s=model.timeout_s,
+            verify=verify,
+        )
 
 
 def _stamp(paths: Sequence[Path]) -> Stamp:

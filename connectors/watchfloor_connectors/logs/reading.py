@@ -199,14 +199,15 @@ def _json_events(
     for position, record in chain(first, records):
         try:
             time_us, precision = record_time(record, local_offset_us=offset_us)
-            kind, host = _described(record, file.name)
+            kind, host = described(record, file.name)
         except RecordError as error:
             complain(Unreadable(file.name, str(error), position))
             continue
         yield RawEvent(kind, time_us, precision, host, record, position)
 
 
-def _described(record: Mapping[str, JsonValue], name: str) -> tuple[LogKind, str | None]:
+def described(record: Mapping[str, JsonValue], name: str) -> tuple[LogKind, str | None]:
+    """What sort of log a record is of, and of which machine; ``name`` is the file's."""
     if is_windows(record):
         fields = windows_fields(record)
         return windows_kind(fields), str(fields.get("Computer") or "") or None

@@ -86,6 +86,11 @@ _OLD_NAMES: Final = {
 _ABSENT: Final = frozenset({"", "-", "N/A", "NULL"})
 
 
+def windows_tables() -> tuple[Mapping[int, WindowsEvent], ...]:
+    """Every service's events by id, and under -1 what is taken of those that are not listed."""
+    return (*_SERVICES.values(), {-1: _NONE})
+
+
 def windows_event(service: str | None, native: Fields) -> tuple[EventType, dict[Field, Value]]:
     """Its type, and what of the vocabulary it has, before values are put in their standard form."""
     number = event_id(native)

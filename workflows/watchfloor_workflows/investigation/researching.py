@@ -114,7 +114,7 @@ def is_open(report: Report) -> bool:
 
 
 def may_ask_model(held: StoredIncident, policy: Policy) -> bool:
-    """From level L2 on, where the ceiling of generative engines allows it. At L1 rules decide, and no model is asked."""
+    """From level L2 on, where the ceiling of generative engines allows it. At L1 rules decide; no model is asked."""
     if policy.matrix is None:
         return False
     task = investigation_task(held)
