@@ -7,7 +7,6 @@ import json
 import logging
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -152,7 +151,7 @@ def served(cluster: Cluster) -> Iterator[str]:
             """Nothing: a test's output is its own."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -330,7 +329,7 @@ def cut_off(handler: BaseHTTPRequestHandler) -> None:
 
 
 def slow(_: BaseHTTPRequestHandler) -> None:
-    time.sleep(1)
+    threading.Event().wait(1)
 
 
 def redirect(handler: BaseHTTPRequestHandler) -> None:
