@@ -22,6 +22,7 @@ from temporalio.worker import Worker
 from watchfloor_agents.generative.extra import load_research
 from watchfloor_agents.generative.settings import load_model_settings
 from watchfloor_agents.investigation.loop import InvestigationBudget
+from watchfloor_agents.investigation.registry import load_analysers
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.triage.engine import TriageEngine
 from watchfloor_agents.triage.specialist import SpecialistTriage
@@ -189,7 +190,7 @@ def make_investigations(
     """What investigations need of the worker. The log sources are opened when they are first asked."""
     investigator = Investigator(
         store=store,
-        engine=SpecialistEngine(technique_name=technique_name),
+        engine=SpecialistEngine(load_analysers(settings.analysers_allowed), technique_name),
         sources=LogShelf(logs, settings.data_dir / LOG_FOLDER, secret_text(settings)).of,
         policy=policy,
         budget=InvestigationBudget(),

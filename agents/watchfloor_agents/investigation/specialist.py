@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from watchfloor_agents.investigation.analysers import ANALYSERS
 from watchfloor_agents.investigation.composing import compose
-from watchfloor_agents.investigation.engine import Analyser, Claim
+from watchfloor_agents.investigation.engine import Analyser, Analysis, Claim
 from watchfloor_agents.investigation.lineage import lineage
 from watchfloor_agents.investigation.testing_hypotheses import expectations
 from watchfloor_agents.investigation.view import CaseView, Question
-from watchfloor_core.report import HypothesisKind, Report
+from watchfloor_core.report import HypothesisKind, Report, Unknown
 
 NAME: Final = "specialist"
 VERSION: Final = "1"
 
 TechniqueName = Callable[[str], str | None]
 """The name of an ATT&CK technique by its id; None where it is unknown."""
+
+
+def _in_order(analyses: Sequence[Analysis]) -> tuple[Claim, ...]:
+    found = [claim for one in analyses for claim in one.claims]
+    return tuple(sorted(found, key=lambda one: (one.time_us, one.code, one.text)))
 
 
 class SpecialistEngine:
@@ -45,12 +51,14 @@ class SpecialistEngine:
         return [one.question for one in expectations(view, self._claims(view))]
 
     def conclude(self, view: CaseView) -> Report:
-        claims = self._claims(view)
-        return compose(view, claims, expectations(view, claims), self._named(claims), (self.name, self.version))
+        analyses = [one.analyse(view) for one in self._analysers]
+        claims = _in_order(analyses)
+        report = compose(view, claims, expectations(view, claims), self._named(claims), (self.name, self.version))
+        said = tuple(Unknown(text=text, cause="not_collected") for one in analyses for text in one.unknowns)
+        return replace(report, unknowns=(*report.unknowns, *said))
 
     def _claims(self, view: CaseView) -> tuple[Claim, ...]:
-        found = [claim for one in self._analysers for claim in one.analyse(view).claims]
-        return tuple(sorted(found, key=lambda one: (one.time_us, one.code, one.text)))
+        return _in_order([one.analyse(view) for one in self._analysers])
 
     def _named(self, claims: Sequence[Claim]) -> Mapping[str, str]:
         attack = {technique for one in claims if one.about is HypothesisKind.ATTACK for technique in one.techniques}
