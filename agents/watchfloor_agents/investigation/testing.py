@@ -55,7 +55,10 @@ def check_analyser(analyser: Analyser, shows: Sequence[LogEvent] = ()) -> None:
     _require(len(questions) <= MAX_QUESTIONS, f"it asks {len(questions)} questions in a round, {MAX_QUESTIONS} count")
     for one in questions:
         again = query_from_json(query_to_json(one.query))
-        _require(query_digest(again) == query_digest(one.query), f"a question does not come back from the record: {one.purpose}")
+        _require(
+            query_digest(again) == query_digest(one.query),
+            f"a question does not come back from the record: {one.purpose}",
+        )
         _require(bool(one.tool and one.purpose), "a question has no tool or purpose")
     analyser.analyse(empty)
     for health in Health:
