@@ -33,6 +33,10 @@ FILE: Final = "logs.yaml"
 Tenant: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 
 
+Id: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-fA-F-]{36}$")]
+"""A UUID, as Microsoft's portals show it."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -76,6 +80,55 @@ class ElasticsearchModel(_Model):
         return self
 
 
+class SentinelModel(_Model):
+    """Microsoft Sentinel, asked in its Log Analytics workspace."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    kind: Literal["sentinel"]
+    tenants: list[Tenant] = Field(min_length=1)
+    workspace: Id
+    directory: Id
+    """The Entra tenant."""
+    application: Id
+    secret: str
+    """Reference."""
+    timeout_s: float = Field(default=60.0, gt=0, le=600)
+    api_url: str = "https://api.loganalytics.azure.com"
+    login_url: str = "https://login.microsoftonline.com"
+    """Others for national clouds."""
+
+    @model_validator(mode="after")
+    def _speaks_to_whom_it_may(self) -> Self:
+        _check_reference(self.secret)
+        for name in ("api_url", "login_url"):
+            fault = url_fault(getattr(self, name))
+            if fault is not None:
+                raise ValueError(f"{name} {fault}")
+        return self
+
+
+class SplunkModel(_Model):
+    """Splunk, searched in place."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    kind: Literal["splunk"]
+    tenants: list[Tenant] = Field(min_length=1)
+    url: str
+    indexes: list[Annotated[str, Field(pattern=r"^[a-z0-9_][a-z0-9_-]{0,79}$")]] = Field(min_length=1, max_length=50)
+    token: str
+    """Reference."""
+    ca_file: str | None = None
+    timeout_s: float = Field(default=60.0, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _speaks_to_whom_it_may(self) -> Self:
+        _check_reference(self.token)
+        fault = url_fault(self.url)
+        if fault is not None:
+            raise ValueError(f"url {fault}")
+        return self
+
+
 def _check_reference(text: str) -> None:
     """Raises ValueError, which does not repeat what may be the secret itself."""
     try:
@@ -84,7 +137,9 @@ def _check_reference(text: str) -> None:
         raise ValueError("a key is no reference; write where it is, such as env:SOC_ELASTIC_KEY") from None
 
 
-SourceModel: TypeAlias = Annotated[FilesModel | ElasticsearchModel, Field(discriminator="kind")]
+SourceModel: TypeAlias = Annotated[
+    FilesModel | ElasticsearchModel | SentinelModel | SplunkModel, Field(discriminator="kind")
+]
 
 
 class LogsModel(_Model):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -16,12 +16,9 @@ import orjson
 from pydantic import SecretStr
 
 from watchfloor_connectors.logs.elasticsearch_query import held_body, search_body
-from watchfloor_connectors.logs.fetching import Fetched, FetchingLogSource
+from watchfloor_connectors.logs.fetching import Fetched, FetchingLogSource, bounded_answer
 from watchfloor_core.errors import UnavailableError
 from watchfloor_core.logs.query import Select, TimeRange
-
-MAX_ANSWER: Final = 64 * 1024**2
-"""Bytes of one answer."""
 
 
 class ElasticsearchSource(FetchingLogSource):
@@ -71,7 +68,7 @@ class ElasticsearchSource(FetchingLogSource):
     def _asked(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             with self._client.stream("POST", self._path, content=orjson.dumps(body)) as response:
-                content = _bounded(response)
+                content = bounded_answer(response)
                 status = response.status_code
         except httpx.TimeoutException as error:
             raise UnavailableError(f"no answer within {self._timeout_s:g} s") from error
@@ -87,15 +84,6 @@ class ElasticsearchSource(FetchingLogSource):
         if not isinstance(answer, dict):
             raise UnavailableError("its answer is no JSON object")
         return answer
-
-
-def _bounded(response: httpx.Response) -> bytes:
-    content = bytearray()
-    for part in response.iter_bytes():
-        content += part
-        if len(content) > MAX_ANSWER:
-            raise UnavailableError(f"its answer is larger than {MAX_ANSWER // 1024**2} MiB")
-    return bytes(content)
 
 
 def _refusal(status: int) -> str:

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import httpx
+
 from watchfloor_connectors.logs.mapping import to_log_event
 from watchfloor_connectors.logs.raw_event import RawEvent
 from watchfloor_connectors.logs.reading import described
@@ -30,6 +32,9 @@ HELD_FOR_S: Final = 60.0
 """So long it is believed which time a source holds."""
 MAX_FETCHED: Final = 10_000
 """Records for one question; what is beyond makes the answer a cut one."""
+
+MAX_ANSWER: Final = 64 * 1024**2
+"""Bytes of one answer."""
 
 Record = Mapping[str, JsonValue]
 
@@ -136,6 +141,16 @@ class FetchingLogSource(ABC):
 
     def _dark(self, error: UnavailableError) -> Coverage:
         return Coverage(self.name, Health.DARK, f"it does not answer: {error}")
+
+
+def bounded_answer(response: httpx.Response) -> bytes:
+    """The body of a streamed answer. Raises `UnavailableError` where it is larger than `MAX_ANSWER`."""
+    content = bytearray()
+    for part in response.iter_bytes():
+        content += part
+        if len(content) > MAX_ANSWER:
+            raise UnavailableError(f"its answer is larger than {MAX_ANSWER // 1024**2} MiB")
+    return bytes(content)
 
 
 def grouped(query: Aggregate, events: Sequence[LogEvent]) -> list[Group]:

@@ -8,11 +8,18 @@ import ssl
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, assert_never
 
 from pydantic import SecretStr
 
-from watchfloor_connectors.logs.config import ElasticsearchModel, FilesModel, LogSettings, SourceModel
+from watchfloor_connectors.logs.config import (
+    ElasticsearchModel,
+    FilesModel,
+    LogSettings,
+    SentinelModel,
+    SourceModel,
+    SplunkModel,
+)
 from watchfloor_connectors.logs.dark import DarkLogSource
 from watchfloor_connectors.logs.embedded import open_logs
 from watchfloor_core.errors import ConfigurationError, WatchfloorError
@@ -58,33 +65,77 @@ class LogShelf:
         try:
             if isinstance(model, FilesModel):
                 return open_logs(paths, name=model.name, directory=self._folder)
-            return self._elasticsearch(model)
+            return self._searched(model)
         except (WatchfloorError, OSError) as error:
             logger.warning("log source %s cannot be opened: %s", model.name, error)
             return DarkLogSource(model.name, f"cannot be opened: {error}")
 
-    def _elasticsearch(self, model: ElasticsearchModel) -> LogSource:
-        # Imported here: the client takes long to load, and files need none.
-        from watchfloor_connectors.logs.elasticsearch import ElasticsearchSource
-
+    def _searched(self, model: ElasticsearchModel | SentinelModel | SplunkModel) -> LogSource:
         if self._secret is None:
             raise ConfigurationError(f"log source {model.name!r} needs a secret, and nothing here reads any")
-        if model.api_key is not None:
-            authorization = f"ApiKey {self._secret(model.api_key)}"
-        else:
-            pair = f"{model.user}:{self._secret(model.password or '')}"
-            authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        verify: ssl.SSLContext | bool = True
-        if model.ca_file is not None:
-            verify = ssl.create_default_context(cafile=str(self._settings.folder / model.ca_file))
-        return ElasticsearchSource(
-            model.name,
-            model.url,
-            model.index,
-            authorization=SecretStr(authorization),
-            timeout_s=model.timeout_s,
-            verify=verify,
-        )
+        match model:
+            case SentinelModel():
+                return _sentinel(model, self._secret)
+            case SplunkModel():
+                return _splunk(model, self._secret, self._settings.folder)
+            case ElasticsearchModel():
+                return _elasticsearch(model, self._secret, self._settings.folder)
+            case unknown:
+                assert_never(unknown)
+
+
+# The clients are imported where they are made: they take long to load, and files need none.
+
+
+def _elasticsearch(model: ElasticsearchModel, secret: Callable[[str], str], folder: Path) -> LogSource:
+    from watchfloor_connectors.logs.elasticsearch import ElasticsearchSource
+
+    if model.api_key is not None:
+        authorization = f"ApiKey {secret(model.api_key)}"
+    else:
+        pair = f"{model.user}:{secret(model.password or '')}"
+        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return ElasticsearchSource(
+        model.name,
+        model.url,
+        model.index,
+        authorization=SecretStr(authorization),
+        timeout_s=model.timeout_s,
+        verify=_trusted(model.ca_file, folder),
+    )
+
+
+def _splunk(model: SplunkModel, secret: Callable[[str], str], folder: Path) -> LogSource:
+    from watchfloor_connectors.logs.splunk import SplunkSource
+
+    return SplunkSource(
+        model.name,
+        model.url,
+        model.indexes,
+        token=SecretStr(secret(model.token)),
+        timeout_s=model.timeout_s,
+        verify=_trusted(model.ca_file, folder),
+    )
+
+
+def _trusted(ca_file: str | None, folder: Path) -> ssl.SSLContext | bool:
+    """By whom certificates have to be signed."""
+    return True if ca_file is None else ssl.create_default_context(cafile=str(folder / ca_file))
+
+
+def _sentinel(model: SentinelModel, secret: Callable[[str], str]) -> LogSource:
+    from watchfloor_connectors.logs.sentinel import SentinelSource
+
+    return SentinelSource(
+        model.name,
+        model.workspace,
+        directory=model.directory,
+        application=model.application,
+        secret=SecretStr(secret(model.secret)),
+        timeout_s=model.timeout_s,
+        api_url=model.api_url,
+        login_url=model.login_url,
+    )
 
 
 def _stamp(paths: Sequence[Path]) -> Stamp:

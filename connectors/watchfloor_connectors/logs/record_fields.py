@@ -99,6 +99,8 @@ _ECS_TYPES: Final = (
     ("network", "", EventType.NETWORK_CONNECTION),
     ("authentication", "end", EventType.LOGOFF),
     ("authentication", "", EventType.LOGON),
+    ("sign_in", "", EventType.SIGN_IN),
+    ("cloud_api", "", EventType.CLOUD_API),
     ("file", "", EventType.FILE_CHANGE),
     ("registry", "", EventType.REGISTRY_CHANGE),
     ("driver", "", EventType.DRIVER_LOAD),
@@ -107,7 +109,8 @@ _ECS_TYPES: Final = (
     ("email", "", EventType.MAIL),
     ("intrusion_detection", "", EventType.DETECTION),
 )
-"""``event.category`` and ``event.type`` of the Elastic Common Schema; the first row that fits."""
+"""``event.category`` and ``event.type`` of the Elastic Common Schema, and two of our own for what it has no category
+of; the first row that fits."""
 
 _SSHD: Final = re.compile(
     r"(?P<outcome>Accepted|Failed) (?P<method>\S{1,40}) for (?:invalid user )?(?P<user>.{0,64}?) "
