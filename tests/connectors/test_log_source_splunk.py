@@ -41,13 +41,23 @@ XML = (
 )
 ROWS: list[Row] = [
     {"_raw": XML, "_watchfloor_time": AT, "host": "WS1"},
-    {"_raw": json.dumps({"eventTime": "2026-02-25T06:13:21Z", "eventSource": "iam.amazonaws.com", "eventName": "X"}),
-     "_watchfloor_time": AT},
+    {
+        "_raw": json.dumps({"eventTime": "2026-02-25T06:13:21Z", "eventSource": "iam.amazonaws.com", "eventName": "X"}),
+        "_watchfloor_time": AT,
+    },
     {"_raw": "a line", "_watchfloor_time": AT, "dest": "web1", "user": "ann", "src": "10.0.0.7", "action": "failure"},
     {"_raw": "fw", "_watchfloor_time": AT, "src_ip": "10.0.0.5", "dest_ip": "203.0.113.9", "dest_port": "443"},
-    {"_raw": "p", "_watchfloor_time": AT, "dest": "ws2", "process": "powershell -enc x", "process_name": "PowerShell.exe",
-     "process_id": "77", "parent_process_name": "winword.exe", "user": "LAB\\bob"},
-]  # fmt: skip
+    {
+        "_raw": "p",
+        "_watchfloor_time": AT,
+        "dest": "ws2",
+        "process": "powershell -enc x",
+        "process_name": "PowerShell.exe",
+        "process_id": "77",
+        "parent_process_name": "winword.exe",
+        "user": "LAB\\bob",
+    },
+]
 
 
 class Splunk:
@@ -186,8 +196,10 @@ def test_an_event_without_a_time_makes_the_answer_a_part() -> None:
     assert "1 of its records have no time" in found.coverage.reason
 
 
-@pytest.mark.parametrize(("kind", "health"), [("WARN", Health.PARTIAL), ("ERROR", Health.PARTIAL), ("FATAL", Health.DARK),
-                                              ("INFO", Health.WHOLE)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "health"),
+    [("WARN", Health.PARTIAL), ("ERROR", Health.PARTIAL), ("FATAL", Health.DARK), ("INFO", Health.WHOLE)],
+)
 def test_what_the_search_says_against_its_answer_is_told(kind: str, health: Health) -> None:
     splunk = Splunk()
     splunk.messages = [{"type": kind, "text": f"peer {TOKEN} is down"}]
