@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -23,6 +24,10 @@ from sqlalchemy.engine import make_url
 
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.migrate import migrate
+
+# How fast an example is depends on what else the machine does; no test fails for that.
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")
 
 _NOBODY = 65534
 """PostgreSQL refuses to run as root; as root it is run as this user."""

@@ -90,6 +90,11 @@ class Grant:
     issued_us: int
     expires_us: int
 
+    def check_moment(self, now_us: int) -> None:
+        """Raises `RefusedError` outside of the minutes that it lives."""
+        if not self.issued_us - CLOCK_SKEW_US <= now_us < self.expires_us:
+            raise RefusedError("the grant is not valid at this moment; it lives for minutes and is not renewed")
+
 
 def authorise(
     proposal: ActionProposal,
@@ -210,9 +215,7 @@ def open_grant(envelope: str, issuers: dict[str, Ed25519PublicKey], *, audience:
         raise RefusedError(f"the grant is for {model.audience!r}, this is {audience!r}")
     if model.expires_us - model.issued_us > MAX_TTL_US:
         raise RefusedError("the grant lives longer than any may")
-    if not model.issued_us - CLOCK_SKEW_US <= now_us < model.expires_us:
-        raise RefusedError("the grant is not valid at this moment; it lives for minutes and is not renewed")
-    return Grant(
+    grant = Grant(
         grant_id=model.id,
         tenant=model.tenant,
         proposal_id=model.proposal,
@@ -224,6 +227,8 @@ def open_grant(envelope: str, issuers: dict[str, Ed25519PublicKey], *, audience:
         issued_us=model.issued_us,
         expires_us=model.expires_us,
     )
+    grant.check_moment(now_us)
+    return grant
 
 
 def permit_effect(grant: Grant, authority: Authority, proposal: ActionProposal) -> EffectPermit:

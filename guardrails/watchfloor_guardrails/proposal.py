@@ -15,6 +15,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Final, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -81,9 +83,12 @@ def version_digest(proposer: Proposer, tool_pin: str) -> str:
     return hashlib.sha256(canonical(content)).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ActionProposal:
-    """A sealed proposal. No field of it is trusted to be in range: `faults` says what is not."""
+    """A sealed proposal. No field of it is trusted to be in range: `faults` says what is not.
+
+    It never changes, arguments included, so its digest is worked out once.
+    """
 
     tenant: str
     incident_id: str
@@ -108,6 +113,11 @@ class ActionProposal:
     nonce: str
     expires_us: int
 
+    def __post_init__(self) -> None:
+        # A copy that nobody else holds: arguments that change after the digest was taken would be other arguments
+        # under an approved digest.
+        object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
+
     @property
     def known_class(self) -> ActionClass | None:
         return CATALOGUE.get(self.action_class)
@@ -128,11 +138,15 @@ class ActionProposal:
 
     def preimage(self) -> bytes:
         """The canonical bytes. Raises ValueError where a value has no canonical form."""
+        return self._preimage
+
+    @cached_property
+    def _preimage(self) -> bytes:
         return canonical(self._content())
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        return hashlib.sha256(self.preimage()).hexdigest()
+        return hashlib.sha256(self._preimage).hexdigest()
 
     def _content(self) -> JsonValue:
         return {
@@ -277,8 +291,12 @@ class _Preimage(_Model):
     expires_us: int
 
 
+@lru_cache(maxsize=256)
 def parse_preimage(data: bytes) -> ActionProposal:
-    """The proposal in canonical bytes; what it gives has that very preimage. Raises `RecordError`."""
+    """The proposal in canonical bytes; what it gives has that very preimage. Raises `RecordError`.
+
+    The same bytes are read several times on the way of one action, so the latest proposals are kept.
+    """
     try:
         raw = parse_canonical(data)
         model = _Preimage.model_validate(raw)

@@ -89,6 +89,12 @@ def at_any_time(envelope: str, issuers: Any, *, audience: str, now_us: int) -> G
     return open_grant(envelope, issuers, audience=audience, now_us=payload_of(envelope)["issued_us"])
 
 
+ANY_TIME: Removal = {
+    f"{AUTHORITY}.executing.open_grant": at_any_time,
+    f"{GRANT}.Grant.check_moment": lambda *_: None,
+}
+
+
 def unverified(envelope: str, payload_type: str, trusted: Mapping[str, Ed25519PublicKey]) -> tuple[bytes, str]:
     return base64.b64decode(json.loads(envelope)["payload"]), ""
 
@@ -206,7 +212,7 @@ TABLE: list[tuple[str, Callable[[Scene], bool], Removal]] = [
     (
         "end of the proposal",
         attacks.act_after_the_proposals_end,
-        {**without("_expiry"), f"{AUTHORITY}.executing.open_grant": at_any_time},
+        {**without("_expiry"), **ANY_TIME},
     ),
     ("freeze", attacks.act_beside_an_unknown_outcome, without("_freeze")),
     ("held already", attacks.contain_twice, without("_held")),
@@ -261,7 +267,7 @@ TABLE: list[tuple[str, Callable[[Scene], bool], Removal]] = [
     ("decoys", attacks.execute_a_decoy, {f"{AUTHORITY}.granting.authorise": executing_decoys}),
     # What a grant is good for.
     ("audience of a grant", attacks.use_a_grant_elsewhere, {f"{AUTHORITY}.executing.open_grant": for_any_audience}),
-    ("end of a grant", attacks.use_a_grant_late, {f"{AUTHORITY}.executing.open_grant": at_any_time}),
+    ("end of a grant", attacks.use_a_grant_late, ANY_TIME),
     ("signature of a grant", attacks.prolong_a_grant, {f"{GRANT}.verify": unverified}),
     ("single use", attacks.use_a_grant_twice, {"SQL": WITHOUT_UNIQUE}),
     ("read-back", attacks.be_believed_without_an_effect, {

@@ -24,6 +24,7 @@ from watchfloor_core.telemetry.names import SpanAttribute
 
 SCOPE: Final = InstrumentationScope("watchfloor")
 _INCIDENT_CHAIN: Final = "inc-"
+_KEEP: Final = insert(span_table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class DecisionSpan:
 
 def write_decision_spans(connection: Connection, spans: Sequence[DecisionSpan]) -> None:
     """Insert the spans, and hand them to the OTLP exporter, where there is one, when the transaction has committed."""
-    connection.execute(insert(span_table), [span.to_row() for span in spans])
+    connection.execute(_KEEP, [span.to_row() for span in spans])
     telemetry = current.get()
     if telemetry.export_decisions is not None:
         export = telemetry.export_decisions

@@ -44,8 +44,10 @@ _LEASES: Final = (
     .where(lease.c.tenant == bindparam("tenant"), lease.c.state != "ended")
     .distinct()
 )
-_SIZE: Final = select(func.count()).select_from(asset).where(asset.c.tenant == bindparam("tenant"))
-_OURS: Final = _SIZE.where(asset.c.entity_id.in_(bindparam("ids", expanding=True)))
+COUNT_INVENTORY: Final = select(func.count()).select_from(asset).where(asset.c.tenant == bindparam("tenant"))
+"""How many entities the inventory of `tenant` holds."""
+_CHARGE: Final = insert(budget_charge)
+_OURS: Final = COUNT_INVENTORY.where(asset.c.entity_id.in_(bindparam("ids", expanding=True)))
 _ASSETS_AT_ONCE: Final = 500
 """Ids in one query; SQLite bounds the number of parameters."""
 # A lease is looked at in every ruling for as long as it lasts.
@@ -75,7 +77,7 @@ def charge(connection: Connection, tenant: str, charges: Collection[Charge], now
         pending[one.budget, one.subject] = before + one.amount
         fresh[key] = one
     if fresh:
-        connection.execute(insert(budget_charge), [_row(tenant, one, now_us) for one in fresh.values()])
+        connection.execute(_CHARGE, [_row(tenant, one, now_us) for one in fresh.values()])
 
 
 def spent(connection: Connection, tenant: str, budget: str, subject: str, window_s: int | None, now_us: int) -> int:
@@ -108,7 +110,7 @@ def contained_assets(connection: Connection, tenant: str) -> int:
 
 def inventory_size(connection: Connection, tenant: str) -> int:
     """How many entities the tenant's inventory holds."""
-    return connection.execute(_SIZE, {"tenant": tenant}).scalar_one()
+    return connection.execute(COUNT_INVENTORY, {"tenant": tenant}).scalar_one()
 
 
 def _lock_heads(connection: Connection, tenant: str, heads: Iterable[tuple[str, str]]) -> None:

@@ -78,6 +78,13 @@ _ENVELOPE: Final = select(action_grant.c.envelope).where(
     # How one proposal's execution ended must not be taken for another's.
     action_grant.c.proposal_id == bindparam("proposal_id"),
 )
+_BEGIN: Final = insert(execution)
+_FINISH: Final = update(execution).where(
+    execution.c.tenant == bindparam("of_tenant"),
+    execution.c.grant_id == bindparam("of_grant"),
+    execution.c.phase == "acting",
+)
+_HOLD: Final = insert(lease)
 _EXECUTION: Final = select(execution).where(
     execution.c.tenant == bindparam("tenant"), execution.c.grant_id == bindparam("grant_id")
 )
@@ -181,7 +188,7 @@ class Executor:
             # Locked first: a stop that is thrown from here on waits for what this transaction decides.
             stored = read_proposal(connection, stored.tenant, stored.id, lock=True)
             now, policy = now_us(), self._policy()
-            open_grant(envelope, self._issuers, audience=self._audience, now_us=now)
+            grant.check_moment(now)
             seen = Observed(before.digest, tool_pin(tool))
             context = surroundings(connection, stored, proposal, policy, seen, now, lock=True)
             ruling = rule(proposal, context)
@@ -390,19 +397,18 @@ def _open_lease(connection: Connection, stored: StoredProposal, parent_id: str) 
         return [], None
     now = now_us()
     ends_us = None if proposal.lease_s is None else now + proposal.lease_s * MICROSECONDS
-    connection.execute(
-        insert(lease).values(
-            tenant=stored.tenant,
-            proposal_id=stored.id,
-            action_class=proposal.action_class,
-            tool=proposal.tool,
-            target_kind=proposal.target_kind,
-            target_value=str(proposal.target.value),
-            opened_us=now,
-            ends_us=ends_us,
-            state="open",
-        )
-    )
+    row = {
+        "tenant": stored.tenant,
+        "proposal_id": stored.id,
+        "action_class": proposal.action_class,
+        "tool": proposal.tool,
+        "target_kind": proposal.target_kind,
+        "target_value": str(proposal.target.value),
+        "opened_us": now,
+        "ends_us": ends_us,
+        "state": "open",
+    }
+    connection.execute(_HOLD, row)
     body: dict[str, JsonValue] = {"state": "open", "ends_us": ends_us, "undo": known.undo}
     return [entry_about(stored, "lease", body, parent_id=parent_id)], ends_us
 
@@ -455,34 +461,31 @@ def _insert_execution(
     executor: str,
     now: int,
 ) -> None:
-    connection.execute(
-        insert(execution).values(
-            tenant=stored.tenant,
-            grant_id=grant.grant_id,
-            proposal_id=stored.id,
-            digest=grant.digest,
-            action_class=proposal.action_class,
-            tool=proposal.tool,
-            executor=executor,
-            authority=authority.kind.value,
-            kill_scopes=list(scopes_of(stored.tenant, proposal.action_class, proposal.tool, proposal.proposer.name)),
-            state_before=dict(before.content),
-            phase="acting",
-            consumed_us=now,
-            beat_us=now,
-        )
-    )
+    scopes = scopes_of(stored.tenant, proposal.action_class, proposal.tool, proposal.proposer.name)
+    row = {
+        "tenant": stored.tenant,
+        "grant_id": grant.grant_id,
+        "proposal_id": stored.id,
+        "digest": grant.digest,
+        "action_class": proposal.action_class,
+        "tool": proposal.tool,
+        "executor": executor,
+        "authority": authority.kind.value,
+        "kill_scopes": list(scopes),
+        "state_before": dict(before.content),
+        "phase": "acting",
+        "consumed_us": now,
+        "beat_us": now,
+    }
+    connection.execute(_BEGIN, row)
 
 
 def _finish(
     connection: Connection, tenant: str, grant_id: str, status: ProposalStatus, receipt: Mapping[str, JsonValue]
 ) -> bool:
     now = now_us()
-    finished: int = connection.execute(
-        update(execution)
-        .where(execution.c.tenant == tenant, execution.c.grant_id == grant_id, execution.c.phase == "acting")
-        .values(phase="done", outcome=status.value, receipt=receipt, ended_us=now, beat_us=now)
-    ).rowcount
+    written = {"phase": "done", "outcome": status.value, "receipt": receipt, "ended_us": now, "beat_us": now}
+    finished: int = connection.execute(_FINISH, {"of_tenant": tenant, "of_grant": grant_id, **written}).rowcount
     return finished == 1
 
 

@@ -26,6 +26,7 @@ from watchfloor_workflows.authority.surroundings import Observed, surroundings
 from watchfloor_workflows.authority.voting import approval_record
 from watchfloor_workflows.policy import Policy
 
+_ISSUE: Final = insert(action_grant)
 _LIVE: Final = (
     select(action_grant.c.id)
     .where(
@@ -136,16 +137,15 @@ def _issue(
         attributes={SpanAttribute.GRANT_ID: grant.grant_id},
     )
     record_decisions(connection, stored.tenant, [ruled, granted])
-    connection.execute(
-        insert(action_grant).values(
-            tenant=stored.tenant,
-            id=grant.grant_id,
-            proposal_id=stored.id,
-            envelope=envelope,
-            issued_us=grant.issued_us,
-            expires_us=grant.expires_us,
-        )
-    )
+    row = {
+        "tenant": stored.tenant,
+        "id": grant.grant_id,
+        "proposal_id": stored.id,
+        "envelope": envelope,
+        "issued_us": grant.issued_us,
+        "expires_us": grant.expires_us,
+    }
+    connection.execute(_ISSUE, row)
     write_proposal(connection, stored.tenant, stored.id, {"status": ProposalStatus.APPROVED.value}, granted)
     return IssueGrantResult(grant.grant_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, exists, func, select
 
 from watchfloor_core.clock import MICROSECONDS
 from watchfloor_core.incident import AutonomyLevel, Function
@@ -19,7 +19,7 @@ from watchfloor_guardrails.proposal import ActionProposal, ProposalStatus, versi
 from watchfloor_guardrails.sequence import Fact
 from watchfloor_guardrails.switches import covering_scopes
 from watchfloor_workflows.authority.breakers import recent_outcomes
-from watchfloor_workflows.authority.budgets import contained_assets, inventory_size
+from watchfloor_workflows.authority.budgets import COUNT_INVENTORY, contained_assets
 from watchfloor_workflows.authority.containments import Containment, lock_containments, under_way
 from watchfloor_workflows.authority.freezes import is_frozen
 from watchfloor_workflows.authority.incident_view import evidence_editors, facts_of, groups_on
@@ -32,25 +32,32 @@ from watchfloor_workflows.policy import Policy
 HOUR_US: Final = 3_600 * MICROSECONDS
 _RECENT: Final = 20
 """Outcomes that a breaker looks at."""
-_CERTIFIED: Final = select(func.max(certificate.c.level)).where(
-    certificate.c.tenant == bindparam("tenant"),
-    certificate.c.function == Function.INCIDENT_RESPONSE.value,
-    certificate.c.action_class == bindparam("action_class"),
-    certificate.c.version_digest == bindparam("version_digest"),
-    certificate.c.expires_us > bindparam("now_us"),
-    certificate.c.revoked_us.is_(None),
-)
+# One question for all single numbers: what a ruling costs beside its own work is round trips to the store.
 _SPENT: Final = (
-    select(execution.c.authority, func.count())
+    select(func.count())
+    .select_from(execution)
     .where(
         execution.c.tenant == bindparam("tenant"),
         execution.c.action_class == bindparam("action_class"),
         execution.c.consumed_us > bindparam("since_us"),
     )
-    .group_by(execution.c.authority)
 )
-_HELD: Final = (
-    select(lease.c.proposal_id)
+_STANDING: Final = select(
+    select(func.max(certificate.c.level))
+    .where(
+        certificate.c.tenant == bindparam("tenant"),
+        certificate.c.function == Function.INCIDENT_RESPONSE.value,
+        certificate.c.action_class == bindparam("action_class"),
+        certificate.c.version_digest == bindparam("version_digest"),
+        certificate.c.expires_us > bindparam("now_us"),
+        certificate.c.revoked_us.is_(None),
+    )
+    .scalar_subquery()
+    .label("certified"),
+    _SPENT.scalar_subquery().label("actions"),
+    _SPENT.where(execution.c.authority == "level").scalar_subquery().label("autonomous_actions"),
+    COUNT_INVENTORY.scalar_subquery().label("inventory_size"),
+    exists()
     .where(
         lease.c.tenant == bindparam("tenant"),
         lease.c.action_class == bindparam("action_class"),
@@ -58,7 +65,7 @@ _HELD: Final = (
         lease.c.target_value == bindparam("value"),
         lease.c.state != "ended",
     )
-    .limit(1)
+    .label("is_held"),
 )
 
 
@@ -86,34 +93,75 @@ def surroundings(
     lock: bool = False,
 ) -> ActionContext:
     """The context of a ruling now. With ``lock`` a stop that comes later waits until the transaction ends."""
-    draft = stored.draft
-    scopes = scopes_of(proposal.tenant, proposal.action_class, proposal.tool, proposal.proposer.name)
+    draft, tenant = stored.draft, proposal.tenant
+    scopes = scopes_of(tenant, proposal.action_class, proposal.tool, proposal.proposer.name)
     switches = read_switches(connection, scopes, lock=lock)
     if lock and proposal.known_class is not None and proposal.known_class.is_containment:
-        lock_containments(connection, proposal.tenant)
+        lock_containments(connection, tenant)
+    standing = _standing(connection, proposal, now_us)
     return ActionContext(
-        policy=policy.in_force(proposal.tenant, proposal.action_class),
-        caps=_caps(connection, proposal, policy, now_us),
+        policy=policy.in_force(tenant, proposal.action_class),
+        caps=_caps(connection, proposal, policy, standing.certified),
         now_us=now_us,
         facts_at_proposal=draft.facts,
-        facts_now=facts_of(connection, proposal.tenant, stored.incident_id, draft.target_kind, str(draft.target.value)),
+        facts_now=facts_of(connection, tenant, stored.incident_id, draft.target_kind, str(draft.target.value)),
         kill_epoch=switches.epoch,
         engaged=switches.engaged,
-        frozen=is_frozen(connection, proposal.tenant, proposal.action_class),
+        frozen=is_frozen(connection, tenant, proposal.action_class),
         state_digest=observed.state_digest,
         tool_pin=observed.tool_pin,
-        spending=_spending(connection, proposal, now_us),
-        is_held=_is_held(connection, proposal),
+        spending=standing.spending,
+        is_held=standing.is_held,
         facts_touched=_facts_touched(connection, stored, now_us, notes=lock),
         dark_sources=(),
-        evidence_editors=evidence_editors(connection, proposal.tenant, stored.incident_id),
-        groups=groups_on(connection, proposal.tenant, proposal.target_kind, str(proposal.target.value)),
+        evidence_editors=evidence_editors(connection, tenant, stored.incident_id),
+        groups=groups_on(connection, tenant, proposal.target_kind, str(proposal.target.value)),
         undoes=_undoes(connection, proposal, draft, now_us),
     )
 
 
-def _caps(connection: Connection, proposal: ActionProposal, policy: Policy, now_us: int) -> tuple[Cap, ...]:
-    certified = _certified_level(connection, proposal, now_us)
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What was done of the proposal's kind, what may be, and whether this very containment is in force."""
+
+    certified: AutonomyLevel
+    spending: Spending
+    is_held: bool
+
+
+def _standing(connection: Connection, proposal: ActionProposal, now_us: int) -> _Standing:
+    value = str(proposal.target.value)
+    this = Containment(proposal.action_class, proposal.tool, proposal.target_kind, value)
+    # Before the leases: what ends in between is found among those.
+    begun = this in under_way(connection, proposal.tenant)
+    asked = {
+        "tenant": proposal.tenant,
+        "action_class": proposal.action_class,
+        "tool": proposal.tool,
+        "value": value,
+        "version_digest": version_digest(proposal.proposer, proposal.tool_pin),
+        "since_us": now_us - HOUR_US,
+        "now_us": now_us,
+    }
+    row = connection.execute(_STANDING, asked).one()
+    spending = Spending(
+        actions=row.actions,
+        autonomous_actions=row.autonomous_actions,
+        # Counting costs with what is held, and only a containment of something of ours is held against it.
+        contained_assets=contained_assets(connection, proposal.tenant) if _holds_ours(proposal) else 0,
+        inventory_size=row.inventory_size,
+    )
+    return _Standing(_certified_level(row.certified), spending, begun or bool(row.is_held))
+
+
+def _certified_level(level: int | None) -> AutonomyLevel:
+    """What is certified for exactly this class, proposer and tool; a change of either starts anew at L2."""
+    return AutonomyLevel.L2 if level is None else AutonomyLevel(max(AutonomyLevel.L2, min(AutonomyLevel.L4, level)))
+
+
+def _caps(
+    connection: Connection, proposal: ActionProposal, policy: Policy, certified: AutonomyLevel
+) -> tuple[Cap, ...]:
     caps = [Cap(CapName.CERTIFIED, certified, "what measured outcomes bear out for this task and these versions")]
     in_use = policy.in_force(proposal.tenant, proposal.action_class)
     if in_use is not None:
@@ -130,48 +178,9 @@ def _caps(connection: Connection, proposal: ActionProposal, policy: Policy, now_
     return tuple(caps)
 
 
-def _certified_level(connection: Connection, proposal: ActionProposal, now_us: int) -> AutonomyLevel:
-    """What is certified for exactly this class, proposer and tool; a change of either starts anew at L2."""
-    asked = {
-        "tenant": proposal.tenant,
-        "action_class": proposal.action_class,
-        "version_digest": version_digest(proposal.proposer, proposal.tool_pin),
-        "now_us": now_us,
-    }
-    level = connection.execute(_CERTIFIED, asked).scalar_one_or_none()
-    return AutonomyLevel.L2 if level is None else AutonomyLevel(max(AutonomyLevel.L2, min(AutonomyLevel.L4, level)))
-
-
-def _spending(connection: Connection, proposal: ActionProposal, now_us: int) -> Spending:
-    asked = {"tenant": proposal.tenant, "action_class": proposal.action_class, "since_us": now_us - HOUR_US}
-    rows = connection.execute(_SPENT, asked)
-    counts: dict[str, int] = {row[0]: row[1] for row in rows}
-    return Spending(
-        actions=sum(counts.values()),
-        autonomous_actions=counts.get("level", 0),
-        # Counting costs with what is held, and only a containment of something of ours is held against it.
-        contained_assets=contained_assets(connection, proposal.tenant) if _holds_ours(proposal) else 0,
-        inventory_size=inventory_size(connection, proposal.tenant),
-    )
-
-
 def _holds_ours(proposal: ActionProposal) -> bool:
     known = proposal.known_class
     return known is not None and known.is_containment and proposal.blast.in_inventory
-
-
-def _is_held(connection: Connection, proposal: ActionProposal) -> bool:
-    value = str(proposal.target.value)
-    this = Containment(proposal.action_class, proposal.tool, proposal.target_kind, value)
-    if this in under_way(connection, proposal.tenant):
-        return True
-    asked = {
-        "tenant": proposal.tenant,
-        "action_class": proposal.action_class,
-        "tool": proposal.tool,
-        "value": value,
-    }
-    return connection.execute(_HELD, asked).first() is not None
 
 
 def _facts_touched(connection: Connection, stored: StoredProposal, now_us: int, *, notes: bool) -> frozenset[Fact]:

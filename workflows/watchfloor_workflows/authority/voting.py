@@ -53,6 +53,17 @@ _SHOWN = text(
     "INSERT INTO approval_shown (tenant, proposal_id, principal, first_us) "
     "VALUES (:tenant, :proposal_id, :principal, :now) ON CONFLICT DO NOTHING"
 )
+_FIRST_SHOWN = select(approval_shown.c.first_us).where(
+    approval_shown.c.tenant == bindparam("tenant"),
+    approval_shown.c.proposal_id == bindparam("proposal_id"),
+    approval_shown.c.principal == bindparam("principal"),
+)
+_RECORDED = select(approval_vote.c.update_id, approval_vote.c.decision).where(
+    approval_vote.c.tenant == bindparam("tenant"),
+    approval_vote.c.proposal_id == bindparam("proposal_id"),
+    approval_vote.c.principal == bindparam("principal"),
+)
+_VOTE = insert(approval_vote)
 _VOTES = (
     select(approval_vote)
     .where(
@@ -201,30 +212,22 @@ def _record(
     said = statement(approval, vote.principal, vote.decision)
     assertion = _checked_assertion(connection, vote, said, now, party)
     _charge_rate(connection, stored, policy, vote, now)
-    shown_us = connection.execute(
-        select(approval_shown.c.first_us).where(
-            approval_shown.c.tenant == stored.tenant,
-            approval_shown.c.proposal_id == stored.id,
-            approval_shown.c.principal == vote.principal,
-        )
-    ).scalar_one_or_none()
-    connection.execute(
-        insert(approval_vote).values(
-            tenant=stored.tenant,
-            proposal_id=stored.id,
-            principal=vote.principal,
-            decision=vote.decision.value,
-            roles=sorted(vote.roles),
-            statement=said.decode(),
-            assertion=assertion,
-            key_id=vote.key_id if assertion is not None else None,
-            comment=vote.comment,
-            channel=vote.channel,
-            shown_us=shown_us,
-            decided_us=now,
-            update_id=vote.update_id,
-        )
-    )
+    asked = {"tenant": stored.tenant, "proposal_id": stored.id, "principal": vote.principal}
+    shown_us = connection.execute(_FIRST_SHOWN, asked).scalar_one_or_none()
+    row = {
+        **asked,
+        "decision": vote.decision.value,
+        "roles": sorted(vote.roles),
+        "statement": said.decode(),
+        "assertion": assertion,
+        "key_id": vote.key_id if assertion is not None else None,
+        "comment": vote.comment,
+        "channel": vote.channel,
+        "shown_us": shown_us,
+        "decided_us": now,
+        "update_id": vote.update_id,
+    }
+    connection.execute(_VOTE, row)
     counted = open_approval(connection, stored)
     spoken = _vote_entry(stored, vote, said, assertion, shown_us)
     _settle(connection, stored, counted, spoken, now)
@@ -294,13 +297,8 @@ def _charge_rate(connection: Connection, stored: StoredProposal, policy: Policy,
 
 
 def _is_recorded(connection: Connection, stored: StoredProposal, vote: VoteInput) -> bool:
-    row = connection.execute(
-        select(approval_vote.c.update_id, approval_vote.c.decision).where(
-            approval_vote.c.tenant == stored.tenant,
-            approval_vote.c.proposal_id == stored.id,
-            approval_vote.c.principal == vote.principal,
-        )
-    ).one_or_none()
+    asked = {"tenant": stored.tenant, "proposal_id": stored.id, "principal": vote.principal}
+    row = connection.execute(_RECORDED, asked).one_or_none()
     return row is not None and row.update_id == vote.update_id and row.decision == vote.decision.value
 
 
