@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -50,8 +51,14 @@ def load_mappings(folder: Path) -> list[Mapping]:
 
 def packaged_mappings() -> list[Mapping]:
     """The mappings that ship with Watchfloor."""
+    return list(_packaged())
+
+
+@cache
+def _packaged() -> tuple[Mapping, ...]:
+    # What ships does not change while a process lives, and reading it is most of what a start of the API costs.
     files = sorted(resources.files(PACKAGED).iterdir(), key=lambda entry: entry.name)
-    return _load_all((entry.name, entry.read_bytes()) for entry in files if entry.name.endswith(".yaml"))
+    return tuple(_load_all((entry.name, entry.read_bytes()) for entry in files if entry.name.endswith(".yaml")))
 
 
 def _load_all(files: Iterator[tuple[str, bytes]]) -> list[Mapping]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 import httpx
 import orjson
@@ -37,6 +39,9 @@ from watchfloor_workflows.passkeys import relying_party
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.settle import settle
 from watchfloor_workflows.triaging import triage
+
+TLS: Final = ssl.create_default_context()
+"""Of all clients: making one takes longer than a request, whether or not it is used."""
 
 
 class DirectDesk:
@@ -69,15 +74,28 @@ class DirectApprovalDesk:
 
 
 class Server(uvicorn.Server):
-    """Says when it listens."""
+    """Says when it listens, and ends as soon as it is told to."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listens = threading.Event()
+        self._end = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self.listens.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self._end.wait()
+
+    def end(self) -> None:
+        """From any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end.set)
 
     @property
     def port(self) -> int:
@@ -124,11 +142,11 @@ class Api:
     def bearer(self, token: str) -> httpx.Client:
         """A client that sends this token."""
         headers = {"Authorization": f"Bearer {token}"}
-        return self._clients.enter_context(httpx.Client(base_url=self.url, headers=headers, timeout=30))
+        return self._clients.enter_context(httpx.Client(base_url=self.url, headers=headers, timeout=30, verify=TLS))
 
     def stranger(self) -> httpx.Client:
         """A client without a token."""
-        return self._clients.enter_context(httpx.Client(base_url=self.url, timeout=30))
+        return self._clients.enter_context(httpx.Client(base_url=self.url, timeout=30, verify=TLS))
 
     def close(self) -> None:
         self._clients.close()
@@ -148,7 +166,7 @@ def served(store: Store, settings: Settings, desk: IncidentDesk | None = None) -
         yield api
     finally:
         api.close()
-        server.should_exit = True
+        server.end()
         thread.join()
 
 
