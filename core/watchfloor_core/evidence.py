@@ -29,6 +29,14 @@ MAX_BODY: Final = 256 * 1024
 """Bytes of canonical JSON. What is larger is cut where it is collected, and says so."""
 
 
+_BY_CONTEXT: Final = {
+    "inventory": Integrity.HUMAN,
+    "runbook": Integrity.HUMAN,
+    "history": Integrity.DERIVED,
+}
+"""Who could have written what a source of context says, by its kind; whatever is not named here was written outside."""
+
+
 class EvidenceKind(StrEnum):
     EVENT = "event"
     """One event of a log source."""
@@ -87,6 +95,8 @@ class Evidence:
         """Who could have written a field."""
         if self.kind in (EvidenceKind.COUNT, EvidenceKind.COVERAGE):
             return Integrity.DERIVED
+        if self.kind is EvidenceKind.LOOKUP:
+            return _BY_CONTEXT.get(str(self.body.get("context")), Integrity.EXTERNAL)
         try:
             return integrity_of(Field(field))
         except ValueError:

@@ -125,6 +125,9 @@ class Settings(BaseSettings):
     # Investigation
     logs_file: Path | None = None
     """The log sources that agents may ask; none: ``logs.yaml`` in the data directory, else no source."""
+    context_file: Path | None = None
+    """What agents may look up beside telemetry; none: ``context.yaml`` in the data directory, else nothing but the
+    installation's own store."""
     analysers_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     """Names, separated by commas, of third-party analysers (entry-point group ``watchfloor.analysers``) that may be
     loaded."""

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from types import MappingProxyType
 from typing import Final, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -85,10 +84,7 @@ def version_digest(proposer: Proposer, tool_pin: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ActionProposal:
-    """A sealed proposal. No field of it is trusted to be in range: `faults` says what is not.
-
-    It never changes, arguments included, so its digest is worked out once.
-    """
+    """A sealed proposal. No field of it is trusted to be in range: `faults` says what is not."""
 
     tenant: str
     incident_id: str
@@ -113,11 +109,6 @@ class ActionProposal:
     nonce: str
     expires_us: int
 
-    def __post_init__(self) -> None:
-        # A copy that nobody else holds: arguments that change after the digest was taken would be other arguments
-        # under an approved digest.
-        object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
-
     @property
     def known_class(self) -> ActionClass | None:
         return CATALOGUE.get(self.action_class)
@@ -138,15 +129,25 @@ class ActionProposal:
 
     def preimage(self) -> bytes:
         """The canonical bytes. Raises ValueError where a value has no canonical form."""
-        return self._preimage
+        return self._written()[0]
 
-    @cached_property
-    def _preimage(self) -> bytes:
-        return canonical(self._content())
-
-    @cached_property
+    @property
     def digest(self) -> str:
-        return hashlib.sha256(self._preimage).hexdigest()
+        return self._written()[1]
+
+    def _written(self) -> tuple[bytes, str]:
+        """The preimage and its digest, which are asked for many times on the way of one action."""
+        # The arguments are a mapping that somebody else may hold and change: what was worked out is for these alone.
+        # By their text, for 1 equals True and is written otherwise.
+        key = repr(dict(self.arguments))
+        if key not in self._known:
+            data = canonical(self._content())
+            self._known[key] = data, hashlib.sha256(data).hexdigest()
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[bytes, str]]:
+        return {}
 
     def _content(self) -> JsonValue:
         return {

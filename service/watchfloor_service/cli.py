@@ -171,6 +171,7 @@ def investigate(
     level: Level = Severity.MEDIUM,
     inventory: Annotated[Path | None, typer.Option(help="Asset inventory with criticality tiers.")] = None,
     autonomy: Annotated[Path | None, typer.Option(help="The autonomy matrix.")] = None,
+    context: Annotated[Path | None, typer.Option(help="Threat intelligence and runbooks: a context.yaml.")] = None,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Print the result only.")] = False,
 ) -> None:
     """Find attacks in log files by Sigma rules, and investigate each incident: a report as Markdown, JSON and STIX."""
@@ -178,7 +179,7 @@ def investigate(
     from watchfloor_service.detection.investigate import InvestigateRequest, investigate
     from watchfloor_service.invocation import current_settings
 
-    asked = InvestigateRequest(DetectRequest(tuple(logs), tuple(rules), level.value), inventory, autonomy)
+    asked = InvestigateRequest(DetectRequest(tuple(logs), tuple(rules), level.value), inventory, autonomy, context)
     raise typer.Exit(investigate(current_settings(), asked, out, is_quiet=no_progress))
 
 

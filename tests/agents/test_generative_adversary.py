@@ -281,8 +281,10 @@ def test_the_tools_are_these_and_all_of_them_read() -> None:
     assert sorted(READ_ONLY) == [
         "activity",
         "file_history",
+        "find_runbooks",
         "first_seen",
         "logon_sessions",
+        "look_up",
         "network_peers",
         "prevalence",
         "process_tree",

@@ -157,4 +157,4 @@ def test_the_document_counts_the_tools_and_refusals_rightly() -> None:
     from watchfloor_agents.generative.rendering import MAX_VALUE
     from watchfloor_agents.generative.tools import READ_ONLY
 
-    assert (len(READ_ONLY), MAX_REFUSALS, MAX_VALUE) == (9, 6, 400)
+    assert (len(READ_ONLY), MAX_REFUSALS, MAX_VALUE) == (11, 6, 400)

@@ -35,7 +35,15 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logs.mkdir()
     write_attack(logs)
     (folder / "rule.yml").write_text(yaml.safe_dump(RULE))
-    done = watchfloor("investigate", logs, "--rules", folder / "rule.yml", "--out", folder / "out")
+    (folder / "block.txt").write_text(f"{OUTSIDE}  # a server of theirs\n")
+    (folder / "lsass.md").write_text("# LSASS was read\n\nT1003.001: who was logged on?\n")
+    sources = [
+        {"name": "blocked", "kind": "list", "tenants": ["default"], "paths": ["block.txt"]},
+        {"name": "books", "kind": "runbooks", "tenants": ["default"], "paths": ["lsass.md"]},
+    ]
+    (folder / "context.yaml").write_text(yaml.safe_dump({"sources": sources}))
+    arguments = ("--rules", folder / "rule.yml", "--context", folder / "context.yaml")
+    done = watchfloor("investigate", logs, *arguments, "--out", folder / "out")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "TruePositive" in done.stdout
     return folder / "out"
@@ -48,6 +56,13 @@ def test_the_report_tells_what_happened_and_what_to_do(out: Path) -> None:
     assert "T1003.001 OS Credential Dumping: LSASS Memory" in text
     assert f"deny ip `{OUTSIDE}`" in text
     assert f"contain file `{DUMP}`" in text
+
+
+def test_what_the_context_file_names_stands_in_the_report(out: Path) -> None:
+    [page] = (out / "reports").glob("*.md")
+    text = page.read_text()
+    assert f'`"blocked"` lists the ip `"{OUTSIDE}"` as `"a server of theirs"`' in text
+    assert 'Follow the runbook `"LSASS was read"`' in text
 
 
 def test_every_piece_of_evidence_in_the_page_can_be_looked_at(out: Path) -> None:

@@ -80,6 +80,17 @@ def test_who_wrote_a_value_is_bound_as_well(label: Labelled) -> None:
     assert replace(PROPOSAL, target=label).digest != PROPOSAL.digest
 
 
+def test_arguments_that_are_changed_in_place_have_another_digest() -> None:
+    arguments = {"count": Labelled(1, Integrity.HUMAN)}
+    proposal = replace(PROPOSAL, arguments=arguments)
+    seen = {proposal.digest}
+    for value in (True, 2, "1"):
+        arguments["count"] = Labelled(value, Integrity.HUMAN)
+        assert proposal.digest == replace(proposal).digest
+        seen.add(proposal.digest)
+    assert len(seen) == 4
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 

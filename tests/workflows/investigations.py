@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from watchfloor_agents.investigation.engine import InvestigationEngine
 from watchfloor_agents.investigation.loop import InvestigationBudget
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_connectors.logs.embedded import open_logs
+from watchfloor_core.context import ContextSource
 from watchfloor_core.incident import Function
 from watchfloor_core.logs.query import Aggregate, Select, TimeRange
 from watchfloor_core.logs.source import Coverage, Events, Groups, LogSource
@@ -144,6 +145,7 @@ class InvestigationBench:
     engine: InvestigationEngine = field(default_factory=SpecialistEngine)
     budget: InvestigationBudget = field(default_factory=InvestigationBudget)
     researcher: Researcher | None = None
+    context: Sequence[ContextSource] = ()
 
     @classmethod
     def over(
@@ -167,6 +169,7 @@ class InvestigationBench:
             sources=lambda _: [self.source],
             policy=PolicyFile(self.settings, self.store),
             budget=self.budget,
+            context=lambda _: self.context,
         )
 
     @asynccontextmanager

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from tests.workflows.investigations import DUMP, InvestigationBench
+from tests.workflows.investigations import DUMP, OUTSIDE, InvestigationBench
 from watchfloor_agents.investigation.export.report_json import report_from_json
 from watchfloor_agents.investigation.loop import InvestigationBudget
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.investigation.view import CaseView
+from watchfloor_connectors.context.config import load_context_settings
+from watchfloor_connectors.context.opening import ContextShelf
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import RecordError, UnavailableError
 from watchfloor_core.incident import Function, IncidentStatus, Verdict
+from watchfloor_core.logs.query import Aggregate, Select
 from watchfloor_core.report import Report
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
@@ -186,7 +189,8 @@ class Endless(SpecialistEngine):
 
     def plan(self, view: CaseView) -> Any:
         first = super().plan(replace(view, round=0))
-        return [*first, *(replace(one, query=replace(one.query, limit=view.round + 2)) for one in first)]
+        more = [(one, one.query) for one in first if isinstance(one.query, (Select, Aggregate))]
+        return [*first, *(replace(one, query=replace(query, limit=view.round + 2)) for one, query in more)]
 
 
 async def test_an_engine_that_never_has_enough_ends_with_its_rounds(lab: InvestigationBench) -> None:
@@ -256,3 +260,24 @@ async def test_evidence_found_twice_is_kept_once(lab: InvestigationBench) -> Non
         uses = len(connection.execute(select(evidence_use.c.evidence_id)).all())
         kept = len(connection.execute(select(evidence.c.id)).all())
     assert uses > kept > 0
+
+
+async def test_what_is_looked_up_is_kept_as_evidence_and_asked_once(lab: InvestigationBench) -> None:
+    (lab.settings.data_dir / "block.txt").write_text(f"{OUTSIDE}  # a server of theirs\n")
+    (lab.settings.data_dir / "lsass.md").write_text("# LSASS was read\n\nT1003.001")
+    paths = {"list": "block.txt", "runbooks": "lsass.md"}
+    sources = [{"name": kind, "kind": kind, "tenants": ["acme"], "paths": [path]} for kind, path in paths.items()]
+    (lab.settings.data_dir / "context.yaml").write_text(json.dumps({"sources": sources}))
+    lab.context = ContextShelf(load_context_settings(lab.settings.data_dir / "context.yaml")).of("acme")
+
+    await lab.result()
+
+    report = report_of(lab)
+    told = {one.code: one for one in report.findings}
+    assert "an event names it" in told["threat_intelligence"].text
+    assert 'Follow the runbook "LSASS was read"' in [one.purpose for one in report.recommendations]
+    cited = {citation.evidence_id for citation in told["threat_intelligence"].citations}
+    with lab.store.read() as connection:
+        kinds = connection.execute(select(evidence.c.kind).where(evidence.c.id.in_(cited))).scalars()
+        assert set(kinds) == {"lookup", "event"}
+    assert all(lab.questions())

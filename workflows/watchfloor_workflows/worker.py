@@ -30,6 +30,9 @@ from watchfloor_connectors.attack import technique_name
 from watchfloor_connectors.channels.built import build_channels
 from watchfloor_connectors.channels.config import FILE as CHANNEL_FILE
 from watchfloor_connectors.channels.config import load_channels
+from watchfloor_connectors.context.config import FILE as CONTEXT_FILE
+from watchfloor_connectors.context.config import ContextSettings, load_context_settings
+from watchfloor_connectors.context.opening import ContextShelf
 from watchfloor_connectors.logs.config import FILE as LOG_FILE
 from watchfloor_connectors.logs.config import LogSettings, load_log_settings
 from watchfloor_connectors.logs.opening import LogShelf
@@ -48,6 +51,7 @@ from watchfloor_workflows.checkpointing import checkpoints_kept
 from watchfloor_workflows.client import connect
 from watchfloor_workflows.housekeeping import keep_house
 from watchfloor_workflows.investigation.graph import investigation_plugin
+from watchfloor_workflows.investigation.own_context import own_context
 from watchfloor_workflows.investigation.relay import InvestigationRelay
 from watchfloor_workflows.investigation.researching import Researcher
 from watchfloor_workflows.investigation.stages import Investigator
@@ -187,13 +191,15 @@ def make_investigations(
     threads: Executor,
     logs: LogSettings,
 ) -> Investigations:
-    """What investigations need of the worker. The log sources are opened when they are first asked."""
+    """What investigations need of the worker. The sources are opened when they are first asked."""
+    shelf = ContextShelf(_context_settings(settings))
     investigator = Investigator(
         store=store,
         engine=SpecialistEngine(load_analysers(settings.analysers_allowed), technique_name),
         sources=LogShelf(logs, settings.data_dir / LOG_FOLDER, secret_text(settings)).of,
         policy=policy,
         budget=InvestigationBudget(),
+        context=lambda tenant: (*own_context(store, tenant), *shelf.of(tenant)),
     )
     plugin = investigation_plugin(investigator, threads, make_researcher(settings, store))
     return Investigations(plugin, InvestigationActivities(investigator, threads))
@@ -224,6 +230,12 @@ def _log_settings(settings: Settings) -> LogSettings:
     """Raises `ConfigurationError` where the file is wrong, or missing though a setting names it."""
     named = settings.logs_file
     return load_log_settings(named or settings.data_dir / LOG_FILE, is_required=named is not None)
+
+
+def _context_settings(settings: Settings) -> ContextSettings:
+    """Raises `ConfigurationError` where the file is wrong, or missing though a setting names it."""
+    named = settings.context_file
+    return load_context_settings(named or settings.data_dir / CONTEXT_FILE, is_required=named is not None)
 
 
 @contextmanager

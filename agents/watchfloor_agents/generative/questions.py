@@ -15,6 +15,7 @@ from pydantic import Field as Argument
 
 from watchfloor_agents.investigation.view import Question
 from watchfloor_core.alert import TimePrecision
+from watchfloor_core.context import ContextKind, LookUp
 from watchfloor_core.evidence import Evidence, EvidenceKind
 from watchfloor_core.logs.event import EventType, LogEvent, Value
 from watchfloor_core.logs.fields import INTEGERS, Field
@@ -137,6 +138,16 @@ def activity(entity: EntityRef, window: Window) -> Question:
     select = Select(range=window.as_range(), entities=(entity,))
     by = (Field.EVENT_PROVIDER, Field.EVENT_CODE, Field.EVENT_ACTION)
     return Question(Aggregate(select=select, by=by), "activity", f"how often what happened that names {_named(entity)}")
+
+
+def look_up(kind: ContextKind, entity: EntityRef) -> Question:
+    query = LookUp(kind=kind, entities=(entity,))
+    return Question(query, "look_up", f"what {kind.value} says of {_named(entity)}")
+
+
+def find_runbooks(terms: tuple[str, ...]) -> Question:
+    words = ", ".join(quote_untrusted(one) for one in terms)
+    return Question(LookUp(kind=ContextKind.RUNBOOK, terms=terms), "find_runbooks", f"runbooks about {words}")
 
 
 def log_event(evidence: Evidence) -> LogEvent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field as Argument
 from pydantic_ai import FunctionToolset, RunContext
@@ -13,6 +13,7 @@ from watchfloor_agents.generative.questions import Hours, Limit, Match, Text, Wi
 from watchfloor_agents.investigation.view import Question
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.canonical import JsonValue
+from watchfloor_core.context import MAX_TERM, ContextKind
 from watchfloor_core.logs.event import EventType
 from watchfloor_core.logs.follow import Relation
 from watchfloor_core.logs.query import EntityRef
@@ -22,6 +23,9 @@ TOOLSET_ID: Final = "telemetry"
 
 Types = Annotated[list[EventType], Argument(max_length=12)]
 Matches = Annotated[list[Match], Argument(max_length=4)]
+Term = Annotated[str, Argument(min_length=1, max_length=MAX_TERM)]
+Terms = Annotated[list[Term], Argument(min_length=1, max_length=8)]
+Context = Literal[ContextKind.INTELLIGENCE, ContextKind.INVENTORY, ContextKind.HISTORY]
 Event = Annotated[str, Argument(min_length=2, max_length=64, description="Id of an event as shown, e.g. E7")]
 
 
@@ -94,6 +98,16 @@ async def activity(
     return await _put(ctx, questions.activity(EntityRef(kind, value), _window(ctx, hours_before, hours_after)))
 
 
+async def look_up(ctx: RunContext[Desk], context: Context, kind: EntityKind, value: Text) -> str:
+    """What others have seen of an entity, what our inventory says of it, or what people decided about it before."""
+    return await _put(ctx, questions.look_up(ContextKind(context), EntityRef(kind, value)))
+
+
+async def find_runbooks(ctx: RunContext[Desk], terms: Terms) -> str:
+    """The organisation's runbooks about ATT&CK techniques, or with words."""
+    return await _put(ctx, questions.find_runbooks(tuple(terms)))
+
+
 _FUNCTIONS: Final = (
     search_events,
     process_tree,
@@ -104,6 +118,8 @@ _FUNCTIONS: Final = (
     prevalence,
     first_seen,
     activity,
+    look_up,
+    find_runbooks,
 )
 READ_ONLY: Final = frozenset(one.__name__ for one in _FUNCTIONS)
 """What the guard lets through; anything else is refused, wherever it comes from."""

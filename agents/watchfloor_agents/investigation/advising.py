@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Final
 
+from watchfloor_agents.investigation.analysers.context import RUNBOOK
 from watchfloor_agents.investigation.engine import Claim
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.incident import Verdict
@@ -17,11 +18,19 @@ _MEMORY: Final = "T1003"
 
 
 def recommendations(verdict: Verdict, claims: Sequence[Claim], ids: Mapping[int, str]) -> tuple[Recommendation, ...]:
-    """The least disruptive of each phase first; none where the evidence does not speak for an attack."""
+    """The least disruptive of each phase first; where the evidence does not decide, the runbooks alone, and where it
+    speaks against an attack, none."""
     if verdict is not Verdict.TRUE_POSITIVE:
-        return ()
+        return tuple(_runbooks(claims, ids)) if verdict is Verdict.UNDETERMINED else ()
     attack = [one for one in claims if one.about is HypothesisKind.ATTACK and one.stance is Stance.SUPPORTS]
-    return (*_contain(attack, ids), *_eradicate(attack, ids), *_recover(attack, ids))
+    return (*_runbooks(claims, ids), *_contain(attack, ids), *_eradicate(attack, ids), *_recover(attack, ids))
+
+
+def _runbooks(claims: Sequence[Claim], ids: Mapping[int, str]) -> Iterator[Recommendation]:
+    for one in claims:
+        if one.code == RUNBOOK and one.citations:
+            title = quote_untrusted(one.citations[0].text, 160)
+            yield _by_people(Phase.CONTAIN, f"Follow the runbook {title}", (ids[id(one)],))
 
 
 def _contain(claims: Sequence[Claim], ids: Mapping[int, str]) -> Iterator[Recommendation]:

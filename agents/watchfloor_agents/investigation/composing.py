@@ -244,8 +244,14 @@ def _timeline(view: CaseView, kept: Sequence[Claim]) -> tuple[TimelineEntry, ...
     return tuple(
         TimelineEntry(time_us=one.time_us, precision=_precision(view, one), text=one.text, citations=one.citations)
         for one in kept
-        if one.citations
+        if one.citations and _happened(view, one)
     )
+
+
+def _happened(view: CaseView, claim: Claim) -> bool:
+    """False for what is known all the time: a listing, a runbook."""
+    cited = (view.evidence.get(one.evidence_id) for one in claim.citations)
+    return any(one is not None and one.kind is not EvidenceKind.LOOKUP for one in cited)
 
 
 def _precision(view: CaseView, claim: Claim) -> TimePrecision:

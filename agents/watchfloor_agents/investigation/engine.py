@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from watchfloor_agents.investigation.view import CaseView, Question
-from watchfloor_core.report import Citation, HypothesisKind, Recommendation, Report, Scope, Stance
+from watchfloor_core.report import Citation, HypothesisKind, Report, Scope, Stance
 
 
 @runtime_checkable
@@ -28,7 +28,8 @@ class InvestigationEngine(Protocol):
         ...
 
     def tests(self, view: CaseView) -> Sequence[Question]:
-        """What the competing hypotheses predict, as questions whose answers tell for or against them."""
+        """What the competing hypotheses predict, as questions whose answers tell for or against them. Asked twice: the
+        second time for what the first answers have brought."""
         ...
 
     def conclude(self, view: CaseView) -> Report:
@@ -77,8 +78,6 @@ class Analysis:
 
     claims: tuple[Claim, ...] = ()
     expectations: tuple[Expectation, ...] = ()
-    recommendations: tuple[Recommendation, ...] = ()
-    """With ``finding_ids`` naming claims by ``code``; the engine puts numbers in their place."""
     unknowns: tuple[str, ...] = field(default=())
 
 

@@ -47,7 +47,6 @@ class Guarded:
         except Exception as error:  # noqa: BLE001  # as above
             self._tell("analyse", error)
             return Analysis(unknowns=(f"The analyser {self.name} failed with {type(error).__name__}",))
-        # Steps are made of findings by the engine alone: advice of others stays out.
         return Analysis(claims=claims, unknowns=tuple(found.unknowns)[:MAX_CLAIMS])
 
     def _tell(self, what: str, error: Exception) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from watchfloor_agents.investigation.case import InvestigationCase
 from watchfloor_agents.investigation.engine import InvestigationEngine
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
+from watchfloor_core.context import ContextSource, LookUp, evidence_of_fact
 from watchfloor_core.evidence import Evidence, evidence_of_event, evidence_of_groups
 from watchfloor_core.logs.query import Aggregate, Select
 from watchfloor_core.logs.source import Coverage, LogSource
@@ -33,9 +34,16 @@ class InvestigationBudget:
             raise ValueError(f"{self}: each is at least 1")
 
 
-def ask(question: Question, sources: Sequence[LogSource], budget: InvestigationBudget) -> Answer:
+def ask(
+    question: Question,
+    sources: Sequence[LogSource],
+    budget: InvestigationBudget,
+    context: Sequence[ContextSource] = (),
+) -> Answer:
     """Put a question to every source. Equal facts of several sources stay apart: evidence names its source."""
     query = question.query
+    if isinstance(query, LookUp):
+        return _looked_up(question, query, context, budget)
     found: list[Evidence] = []
     coverage: list[Coverage] = []
     is_cut = False
@@ -59,6 +67,33 @@ def ask(question: Question, sources: Sequence[LogSource], budget: InvestigationB
     return Answer(question, tuple(found), tuple(coverage), is_cut)
 
 
+def _looked_up(
+    question: Question, query: LookUp, context: Sequence[ContextSource], budget: InvestigationBudget
+) -> Answer:
+    found: dict[str, Evidence] = {}
+    coverage: list[Coverage] = []
+    is_cut = False
+    for source in context:
+        if source.kind is not query.kind:
+            continue
+        facts = source.look_up(query)
+        coverage.append(facts.coverage)
+        is_cut |= facts.is_cut
+        for one in facts.facts:
+            evidence = evidence_of_fact(source.name, source.kind, one)
+            found.setdefault(evidence.id, evidence)
+    kept = tuple(found.values())[: budget.events]
+    return Answer(question, kept, tuple(coverage), is_cut or len(found) > len(kept))
+
+
+def can_be_asked(question: Question, sources: Sequence[LogSource], context: Sequence[ContextSource]) -> bool:
+    """True where there is anybody to ask: a question to nobody is no question of the budget."""
+    query = question.query
+    if isinstance(query, LookUp):
+        return any(one.kind is query.kind for one in context)
+    return bool(sources)
+
+
 def new_questions(view: CaseView, questions: Sequence[Question], budget: InvestigationBudget) -> tuple[Question, ...]:
     """Those that nobody has asked yet, each once, as many as the budget still allows."""
     unasked: Mapping[str, Question] = {
@@ -73,21 +108,29 @@ def run_locally(
     case: InvestigationCase,
     sources: Sequence[LogSource],
     budget: InvestigationBudget | None = None,
+    context: Sequence[ContextSource] = (),
 ) -> tuple[CaseView, Report]:
     """Investigate in memory: what was seen, and what it comes to. The report has not been checked yet."""
     budget = budget or InvestigationBudget()
     view = CaseView(case)
     for round_ in range(budget.rounds):
         view = replace(view, round=round_)
-        questions = new_questions(view, engine.plan(view), budget)
+        asked = [one for one in engine.plan(view) if can_be_asked(one, sources, context)]
+        questions = new_questions(view, asked, budget)
         if not questions:
             break
-        view = _answered(view, questions, sources, budget)
-    view = _answered(view, new_questions(view, engine.tests(view), budget), sources, budget)
+        view = _answered(view, questions, sources, budget, context)
+    for _ in range(2):
+        asked = [one for one in engine.tests(view) if can_be_asked(one, sources, context)]
+        view = _answered(view, new_questions(view, asked, budget), sources, budget, context)
     return view, engine.conclude(view)
 
 
 def _answered(
-    view: CaseView, questions: Sequence[Question], sources: Sequence[LogSource], budget: InvestigationBudget
+    view: CaseView,
+    questions: Sequence[Question],
+    sources: Sequence[LogSource],
+    budget: InvestigationBudget,
+    context: Sequence[ContextSource],
 ) -> CaseView:
-    return replace(view, answers=(*view.answers, *(ask(one, sources, budget) for one in questions)))
+    return replace(view, answers=(*view.answers, *(ask(one, sources, budget, context) for one in questions)))

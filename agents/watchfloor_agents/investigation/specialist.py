@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from watchfloor_agents.investigation import look_ups
 from watchfloor_agents.investigation.analysers import ANALYSERS
 from watchfloor_agents.investigation.composing import compose
 from watchfloor_agents.investigation.engine import Analyser, Analysis, Claim
@@ -42,13 +43,16 @@ class SpecialistEngine:
         """Another one where any analyser is."""
 
     def plan(self, view: CaseView) -> Sequence[Question]:
-        """First what the analysers look for; then where the programs came from that they found."""
+        """First what the analysers look for; then where the programs came from that they found, and what is known of
+        all that was found."""
         if view.round == 0:
             return [question for one in self._analysers for question in one.questions(view)]
-        return lineage(view, self._claims(view))
+        claims = self._claims(view)
+        return [*lineage(view, claims), *look_ups.of_findings(view, claims)]
 
     def tests(self, view: CaseView) -> Sequence[Question]:
-        return [one.question for one in expectations(view, self._claims(view))]
+        claims = self._claims(view)
+        return [*(one.question for one in expectations(view, claims)), *look_ups.of_findings(view, claims)]
 
     def conclude(self, view: CaseView) -> Report:
         analyses = [one.analyse(view) for one in self._analysers]

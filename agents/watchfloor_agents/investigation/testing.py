@@ -20,11 +20,11 @@ from watchfloor_agents.investigation.guarded import MAX_CLAIM_ODDS, MAX_QUESTION
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.investigation.view import Answer, CaseView
 from watchfloor_core.alert import TimePrecision
+from watchfloor_core.context import LookUp, asked_digest, asked_from_json, asked_to_json
 from watchfloor_core.evidence import evidence_of_event, evidence_of_groups
 from watchfloor_core.logs.event import EventType, LogEvent
 from watchfloor_core.logs.fields import INTEGERS, Field
-from watchfloor_core.logs.query import Aggregate, Select, TimeRange, query_digest, query_to_json
-from watchfloor_core.logs.query_json import query_from_json
+from watchfloor_core.logs.query import Aggregate, Select, TimeRange
 from watchfloor_core.logs.source import Coverage, Group, Groups, Health
 
 _START_US: Final = 1_772_000_000_000_000
@@ -54,9 +54,9 @@ def check_analyser(analyser: Analyser, shows: Sequence[LogEvent] = ()) -> None:
     _require(list(questions) == list(analyser.questions(empty)), "equal views give different questions")
     _require(len(questions) <= MAX_QUESTIONS, f"it asks {len(questions)} questions in a round, {MAX_QUESTIONS} count")
     for one in questions:
-        again = query_from_json(query_to_json(one.query))
+        again = asked_from_json(asked_to_json(one.query))
         _require(
-            query_digest(again) == query_digest(one.query),
+            asked_digest(again) == one.digest,
             f"a question does not come back from the record: {one.purpose}",
         )
         _require(bool(one.tool and one.purpose), "a question has no tool or purpose")
@@ -94,6 +94,8 @@ def _answered(analyser: Analyser, events: Sequence[LogEvent], health: Health) ->
             case Aggregate():
                 group = Group(tuple(None for _ in question.query.by), len(events), _START_US, _START_US, len(events))
                 found = (evidence_of_groups(question.query, Groups((group,), coverage)),)
+            case LookUp():
+                found = ()
         answers.append(Answer(question, found, (coverage,), False))
     return CaseView(_CASE, tuple(answers))
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from watchfloor_agents.investigation.view import CaseView
-from watchfloor_core.logs.query import Aggregate
+from watchfloor_core.context import Asked, LookUp
+from watchfloor_core.logs.event import EventType
+from watchfloor_core.logs.query import Aggregate, Select
 from watchfloor_core.logs.source import Health
 from watchfloor_core.report import Unknown
 from watchfloor_core.untrusted import quote_untrusted
@@ -30,7 +32,7 @@ def unknowns(view: CaseView, *, has_origin: bool) -> tuple[Unknown, ...]:
 
 
 def _found(view: CaseView, *, has_origin: bool) -> Iterator[Unknown]:
-    if not any(answer.coverage for answer in view.answers):
+    if not any(answer.coverage for answer in view.answers if answer.is_about_telemetry):
         text = "No log source could be asked; all that is known is what the alerts say"
         yield Unknown(text=text, cause="not_collected")
     for name, source in sorted(_sources(view).items()):
@@ -47,8 +49,7 @@ def _found(view: CaseView, *, has_origin: bool) -> Iterator[Unknown]:
 def _sources(view: CaseView) -> dict[str, _Source]:
     found: dict[str, _Source] = {}
     for answer in view.answers:
-        query = answer.question.query
-        types = query.select.types if isinstance(query, Aggregate) else query.types
+        types = _types(answer.question.query)
         for one in answer.coverage:
             source = found.setdefault(one.source, _Source())
             source.is_dark &= one.health is Health.DARK
@@ -59,6 +60,16 @@ def _sources(view: CaseView) -> dict[str, _Source]:
             for reason in _reasons(one.reason, has_types=bool(missing)):
                 source.reasons[reason] = source.reasons.get(reason, 0) + 1
     return found
+
+
+def _types(asked: Asked) -> frozenset[EventType]:
+    match asked:
+        case Aggregate():
+            return asked.select.types
+        case Select():
+            return asked.types
+        case LookUp():
+            return frozenset()
 
 
 def _reasons(reason: str, *, has_types: bool) -> list[str]:
@@ -74,4 +85,4 @@ def _told(name: str, source: _Source) -> str:
         parts.append(f"and {len(commonest) - MAX_REASONS} more reasons")
     if source.lacks:
         parts.append(f"it has no event of the kinds {', '.join(sorted(source.lacks))}")
-    return f"Of the log source {quote_untrusted(name, 80)}: {'; '.join(parts)}"
+    return f"Of the source {quote_untrusted(name, 80)}: {'; '.join(parts)}"

@@ -12,19 +12,19 @@ from functools import cached_property
 
 from watchfloor_agents.investigation.case import InvestigationCase
 from watchfloor_core.alert import TimePrecision
+from watchfloor_core.context import Asked, LookUp, asked_digest
 from watchfloor_core.evidence import Evidence, EvidenceKind
 from watchfloor_core.logs.event import EventType
 from watchfloor_core.logs.fields import Field
-from watchfloor_core.logs.query import Query, query_digest
 from watchfloor_core.logs.source import Coverage, Health
 from watchfloor_core.report import Citation
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question to every log source."""
+    """One question: to every log source, or to every source of a kind of context."""
 
-    query: Query
+    query: Asked
     tool: str
     """Of the tools of the agents, e.g. ``process_tree``; for the record, budgets and spans."""
     purpose: str
@@ -33,7 +33,7 @@ class Question:
     @property
     def digest(self) -> str:
         """Equal queries are asked once in an investigation, whoever asks."""
-        return query_digest(self.query)
+        return asked_digest(self.query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,15 @@ class Answer:
 
     question: Question
     evidence: tuple[Evidence, ...]
-    """Events by time, or one COUNT for each source; empty where nothing was found."""
+    """Events by time, one COUNT for each source, or the facts of a look-up; empty where nothing was found."""
     coverage: tuple[Coverage, ...]
     """One for each source that was asked."""
     is_cut: bool = False
+
+    @property
+    def is_about_telemetry(self) -> bool:
+        """False for look-ups: what they bring says nothing of how much there was to see."""
+        return not isinstance(self.question.query, LookUp)
 
     @property
     def can_say_no(self) -> bool:
@@ -120,6 +125,12 @@ class CaseView:
         """Every event found, each once, by time and then id."""
         events = (EventEvidence(one) for one in self.evidence.values() if one.kind is EvidenceKind.EVENT)
         return tuple(sorted(events, key=lambda one: (one.time_us, one.evidence.id)))
+
+    @cached_property
+    def facts(self) -> tuple[Evidence, ...]:
+        """What sources of context have said, by id."""
+        found = (one for one in self.evidence.values() if one.kind is EvidenceKind.LOOKUP)
+        return tuple(sorted(found, key=lambda one: one.id))
 
     def events(self, *types: EventType) -> Iterator[EventEvidence]:
         """Those of these types, by time."""

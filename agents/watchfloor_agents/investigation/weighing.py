@@ -38,9 +38,10 @@ def visibility(view: CaseView) -> float:
 
     0 where nothing could be asked.
     """
-    if not view.answers:
+    telemetry = [answer for answer in view.answers if answer.is_about_telemetry]
+    if not telemetry:
         return 0.0
-    return sum(_seen(answer.coverage) for answer in view.answers) / len(view.answers)
+    return sum(_seen(answer.coverage) for answer in telemetry) / len(telemetry)
 
 
 def weigh(prior: float | None, attack: float, benign: float, seen: float) -> Weighed:

@@ -55,7 +55,7 @@ class LogShelf:
         paths = [self._settings.folder / path for path in model.paths] if isinstance(model, FilesModel) else []
         # One at a time: two threads would read the same files twice.
         with self._lock:
-            stamp = _stamp(paths)
+            stamp = stamp_of(paths)
             held = self._open.get(model.name)
             if held is None or held[0] != stamp:
                 held = self._open[model.name] = (stamp, self._opened(model, paths))
@@ -138,7 +138,8 @@ def _sentinel(model: SentinelModel, secret: Callable[[str], str]) -> LogSource:
     )
 
 
-def _stamp(paths: Sequence[Path]) -> Stamp:
+def stamp_of(paths: Sequence[Path]) -> Stamp:
+    """What changes when any file of these, or below these, does."""
     found: list[tuple[str, int, int]] = []
     for path in paths:
         files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]

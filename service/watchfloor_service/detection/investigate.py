@@ -21,6 +21,8 @@ from rich.text import Text
 
 from watchfloor_agents.investigation.export.markdown import report_markdown
 from watchfloor_agents.investigation.export.stix import report_bundle
+from watchfloor_connectors.context.config import FILE as CONTEXT_FILE
+from watchfloor_connectors.context.config import IntelligenceModel, load_context_settings
 from watchfloor_core.report import Report
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
@@ -49,6 +51,8 @@ class InvestigateRequest:
     detect: DetectRequest
     inventory: Path | None = None
     autonomy: Path | None = None
+    context: Path | None = None
+    """A ``context.yaml``; its sources count for this case, whatever tenants they name."""
 
 
 def investigate(settings: Settings, request: InvestigateRequest, out: Path, *, is_quiet: bool) -> int:
@@ -96,9 +100,33 @@ def _settings(settings: Settings, request: InvestigateRequest, out: Path) -> Set
     with replacing(logs) as file:
         file.write(yaml.safe_dump({"sources": [source]}, allow_unicode=True).encode())
     values: dict[str, object] = {"data_dir": data, "logs_file": logs, "database_url": None, "temporal_address": None}
+    if request.context is not None:
+        values["context_file"] = _context_file(request.context, _tenant(request), data)
     if request.autonomy is not None:
         values["autonomy_file"] = request.autonomy
     return settings.model_copy(update=values)
+
+
+def _context_file(path: Path, tenant: str, data: Path) -> Path:
+    """The file again, for the case's tenant. Raises `ConfigurationError` with what is wrong in the one given."""
+    settings = load_context_settings(path, is_required=True)
+    sources = [
+        one.model_dump(exclude_none=True)
+        | {
+            "tenants": [tenant],
+            "paths": [str(settings.folder / each) for each in one.paths],
+            **(
+                {"warning_lists": [str(settings.folder / each) for each in one.warning_lists]}
+                if isinstance(one, IntelligenceModel)
+                else {}
+            ),
+        }
+        for one in settings.sources
+    ]
+    copy = data / CONTEXT_FILE
+    with replacing(copy) as file:
+        file.write(yaml.safe_dump({"sources": sources}, allow_unicode=True).encode())
+    return copy
 
 
 def _plan(settings: Settings, request: InvestigateRequest, found: Detected) -> Plan:

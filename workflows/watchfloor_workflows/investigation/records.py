@@ -20,10 +20,10 @@ from watchfloor_agents.investigation.case_json import case_from_json, case_to_js
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import MICROSECONDS, now_us
+from watchfloor_core.context import asked_from_json, asked_to_json
 from watchfloor_core.errors import NotFoundError
 from watchfloor_core.logs.event import EventType
-from watchfloor_core.logs.query import TimeRange, query_to_json
-from watchfloor_core.logs.query_json import query_from_json
+from watchfloor_core.logs.query import TimeRange
 from watchfloor_core.logs.source import Coverage, Health
 from watchfloor_core.store.evidence import UseKey, keep_evidence, read_evidence
 from watchfloor_core.store.schema_investigation import evidence_use, investigation, investigation_query
@@ -184,7 +184,7 @@ def put_questions(connection: Connection, key: InvestigationKey, questions: Sequ
             "stage": stage,
             "tool": one.tool,
             "purpose": one.purpose,
-            "query": query_to_json(one.query),
+            "query": asked_to_json(one.query),
         }
         for number, one in enumerate(unique)
     ]
@@ -264,7 +264,7 @@ def _is(table: Any, key: InvestigationKey) -> tuple[Any, ...]:  # Any: SQLAlchem
 
 
 def _question(row: Any) -> Question:
-    return Question(query_from_json(row["query"]), row["tool"], row["purpose"])
+    return Question(asked_from_json(row["query"]), row["tool"], row["purpose"])
 
 
 def _coverage_to_json(one: Coverage) -> dict[str, JsonValue]:

@@ -22,10 +22,11 @@ from watchfloor_agents.investigation.checking import check
 from watchfloor_agents.investigation.engine import InvestigationEngine
 from watchfloor_agents.investigation.export.report_json import report_to_json
 from watchfloor_agents.investigation.loading import load_investigation_case
-from watchfloor_agents.investigation.loop import InvestigationBudget, ask, new_questions
+from watchfloor_agents.investigation.loop import InvestigationBudget, ask, can_be_asked, new_questions
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
 from watchfloor_core.canonical import JsonValue, canonical
 from watchfloor_core.clock import now_us
+from watchfloor_core.context import ContextSource
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.ledger.record import Decision, record_decisions
@@ -101,6 +102,10 @@ class Joint:
     disagreements: tuple[Disagreement, ...] = ()
 
 
+def no_context(tenant: str) -> Sequence[ContextSource]:  # noqa: ARG001  # there is none for any
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Investigator:
     """What the stages work with. Its calls block."""
@@ -111,6 +116,8 @@ class Investigator:
     """Those that a tenant's agents may ask."""
     policy: PolicyFile
     budget: InvestigationBudget
+    context: Callable[[str], Sequence[ContextSource]] = no_context
+    """What a tenant's agents may look up beside telemetry."""
 
     def run(self, stage: Stage, key: InvestigationKey) -> Progress:
         """One stage, as one span. Raises `RefusedError` where a kill switch forbids it, `NotFoundError`, and
@@ -121,7 +128,7 @@ class Investigator:
             Stage.COLLECT: self._collect,
             Stage.CORRELATE: self._correlate,
             Stage.HYPOTHESISE: self._hypothesise,
-            Stage.VERIFY: self._collect,
+            Stage.VERIFY: self._verify,
             Stage.CONCLUDE: self._conclude,
         }
         attributes: dict[str, AttributeValue] = {
@@ -168,6 +175,13 @@ class Investigator:
             self.answer(key, question, self.engine.name)
         return Progress(round=round_)
 
+    def _verify(self, key: InvestigationKey) -> Progress:
+        """Ask what tests the hypotheses, and once more what the engine asks about what that has brought."""
+        self._collect(key)
+        view = self._view(key)
+        self._put(key, view, self.engine.tests(view), Stage.VERIFY)
+        return self._collect(key)
+
     def answer(self, key: InvestigationKey, question: Question, agent: str) -> Answer:
         """Put one question to the tenant's sources and keep what they say. Raises `RefusedError` where a kill switch
         forbids it."""
@@ -185,7 +199,7 @@ class Investigator:
             SpanAttribute.QUESTION_DIGEST: question.digest,
         }
         with span(SpanName.QUESTION, attributes) as current:
-            answer = ask(question, self.sources(key.tenant), self.budget)
+            answer = ask(question, self.sources(key.tenant), self.budget, self.context(key.tenant))
             current.set_attribute(SpanAttribute.EVIDENCE, len(answer.evidence))
             current.set_attribute(SpanAttribute.HEALTH, _worst(answer))
             with self.store.write() as connection:
@@ -206,8 +220,10 @@ class Investigator:
         return self._put(key, view, self.engine.tests(view), Stage.HYPOTHESISE)
 
     def _put(self, key: InvestigationKey, view: CaseView, questions: Sequence[Question], stage: Stage) -> Progress:
-        if not self.sources(key.tenant):
-            # The alerts are all there is: the report says so, and nobody is asked.
+        sources, context = self.sources(key.tenant), self.context(key.tenant)
+        # Without any the alerts are all there is: the report says so, and nobody is asked.
+        questions = [one for one in questions if can_be_asked(one, sources, context)]
+        if not questions:
             return Progress(round=view.round)
         with self.store.write() as connection:
             left = self.budget.questions - count_questions(connection, key)

@@ -6,6 +6,7 @@ from typing import Final
 
 from watchfloor_agents.investigation.analysers.alerts import AlertAnalyser
 from watchfloor_agents.investigation.analysers.command_and_control import COMMAND_AND_CONTROL
+from watchfloor_agents.investigation.analysers.context import ContextAnalyser
 from watchfloor_agents.investigation.analysers.credential_access import CREDENTIAL_ACCESS
 from watchfloor_agents.investigation.analysers.defense_evasion import DEFENSE_EVASION
 from watchfloor_agents.investigation.analysers.execution import EXECUTION
@@ -26,5 +27,6 @@ ANALYSERS: Final[tuple[Analyser, ...]] = (
     IndicatorAnalyser("identity", "1", IDENTITY),
     VolumeAnalyser(),
     AlertAnalyser(),
+    ContextAnalyser(),
 )
 """In the order in which they ask."""

@@ -1,0 +1,121 @@
+"""``context.yaml``: what agents may look up beside telemetry, and for which tenants.
+
+::
+
+    sources:
+      - name: sharing-group
+        kind: stix
+        tenants: [default]
+        paths: [/srv/intelligence/bundles]
+        warning_lists: [/srv/intelligence/misp-warninglists]
+      - name: runbooks
+        kind: runbooks
+        tenants: [default]
+        paths: [/srv/wiki/runbooks]
+
+Paths are files or folders; relative ones begin at the file's own folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from watchfloor_connectors.logs.config import Tenant
+from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_guardrails.yaml_source import read_yaml
+
+FILE: Final = "context.yaml"
+
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+RESERVED: Final = frozenset({"inventory", "history"})
+"""Names of the sources that every installation has."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class IntelligenceModel(_Model):
+    """Indicators in files."""
+
+    name: Name
+    kind: Literal["stix", "misp", "list"]
+    tenants: list[Tenant] = Field(min_length=1)
+    paths: list[str] = Field(min_length=1)
+    warning_lists: list[str] = []
+    """Files or folders in the format of the MISP project."""
+    confidence: int | None = Field(default=None, ge=0, le=100)
+    """Of a list, which does not state any itself."""
+
+
+class RunbooksModel(_Model):
+    """Markdown files."""
+
+    name: Name
+    kind: Literal["runbooks"]
+    tenants: list[Tenant] = Field(min_length=1)
+    paths: list[str] = Field(min_length=1)
+
+
+SourceModel: TypeAlias = Annotated[IntelligenceModel | RunbooksModel, Field(discriminator="kind")]
+
+
+class ContextModel(_Model):
+    sources: list[SourceModel]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSettings:
+    """The sources of a file, not opened yet."""
+
+    sources: tuple[SourceModel, ...] = ()
+    folder: Path = Path()
+    """Where relative paths begin: the file's own folder."""
+
+    def of(self, tenant: str) -> tuple[SourceModel, ...]:
+        return tuple(one for one in self.sources if tenant in one.tenants)
+
+
+NO_CONTEXT: Final = ContextSettings()
+
+
+def load_context_settings(path: Path, *, is_required: bool = False) -> ContextSettings:
+    """The sources that a file names; none where there is no such file and none is required.
+
+    Raises `ConfigurationError` with every mistake in it at once.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if not is_required:
+            return NO_CONTEXT
+        raise ConfigurationError([Problem("there is no such file of sources of context", str(path))]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            [Problem(f"cannot be read ({error}); make it a readable UTF-8 file", str(path))]
+        ) from error
+    document = read_yaml(text, str(path))
+    problems = list(document.problems)
+    try:
+        model = ContextModel.model_validate(document.content)
+    except ValidationError as error:
+        for mistake in error.errors(include_url=False, include_input=False):
+            message = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+            problems.append(document.problem(tuple(mistake["loc"]), message))
+        raise ConfigurationError(problems) from None
+    names = [one.name for one in model.sources]
+    problems += [
+        Problem(f"two sources are named {name!r}; evidence names its source, so give each its own", str(path))
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    problems += [
+        Problem(f"{name!r} is the name of a source that is always there; take another", str(path))
+        for name in sorted(RESERVED.intersection(names))
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    return ContextSettings(tuple(model.sources), path.absolute().parent)
