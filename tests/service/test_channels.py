@@ -47,7 +47,7 @@ from watchfloor_service.api.app import create_app
 from watchfloor_service.api.approval_desk import ApprovalDesk
 from watchfloor_service.api.routes import channels
 from watchfloor_service.channels.parts import AccountRoles, ChannelParts, LateAnswers
-from watchfloor_service.testing import DirectApprovalDesk, DirectDesk, Server
+from watchfloor_service.testing import TLS, DirectApprovalDesk, DirectDesk, Server
 from watchfloor_workflows.action_messages import ObserveTargetResult, ProposalRef, VoteInput, VoteResult
 from watchfloor_workflows.authority.drafting import draft_action
 from watchfloor_workflows.authority.incident_view import facts_of
@@ -314,7 +314,7 @@ def running(store: Store, settings: Settings, proposer: Proposer | None = None) 
         thread.start()
         assert server.listens.wait(20)
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30, verify=TLS) as client:
                 yield Bench(store, settings, client, slack, desk, proposal, digest)
         finally:
             server.should_exit = True

@@ -35,7 +35,7 @@ from watchfloor_service.access.oidc_provider import KEYS_AT_MOST_EVERY_S, OidcPr
 from watchfloor_service.access.oidc_settings import MappedRole, is_secure_url, oidc_settings
 from watchfloor_service.access.oidc_sign_in import LIFE_US, link_identity
 from watchfloor_service.access.sign_in import SignedIn
-from watchfloor_service.testing import Api, served
+from watchfloor_service.testing import TLS, Api, served
 
 CLIENT, SECRET = "watchfloor-soc", "s3cret with %&"
 RSA, OTHER_RSA, EC = (RSAKey.generate_key(2048), RSAKey.generate_key(2048), ECKey.generate_key("P-256"))
@@ -172,7 +172,7 @@ def api(sqlite_store: Store, settings: Settings, provider: Provider) -> Iterator
 
 @pytest.fixture
 def browser(api: Api) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=api.url, timeout=30) as client:
+    with httpx.Client(base_url=api.url, timeout=30, verify=TLS) as client:
         yield client
 
 
@@ -266,7 +266,7 @@ class TestTheWayIn:
     def test_it_works_on_each_database(self, store: Store, settings: Settings, provider: Provider) -> None:
         with (
             served(store, settings_for(provider, settings.data_dir)) as running,
-            httpx.Client(base_url=running.url) as browser,
+            httpx.Client(base_url=running.url, verify=TLS) as browser,
         ):
             again = to_callback(browser)
             assert browser.get(again).status_code == 200
@@ -483,14 +483,14 @@ class TestTheWayBack:
         assert is_refused(browser.get("/v1/oidc/callback", params={"state": state, "code": code}), browser)
 
     def test_a_code_of_another_sign_in_does_not_fit_this_ones_verifier(self, api: Api, browser: httpx.Client) -> None:
-        with httpx.Client(base_url=api.url) as attacker:
+        with httpx.Client(base_url=api.url, verify=TLS) as attacker:
             stolen = parse_qs(urlsplit(to_callback(attacker)).query)["code"][0]
         state = parse_qs(urlsplit(to_callback(browser)).query)["state"][0]
         assert is_refused(browser.get("/v1/oidc/callback", params={"state": state, "code": stolen}), browser)
 
     def test_somebody_elses_answer_signs_no_browser_in(self, api: Api, browser: httpx.Client) -> None:
         # Login CSRF: the attacker begins, and has the victim's browser open the way back.
-        with httpx.Client(base_url=api.url) as attacker:
+        with httpx.Client(base_url=api.url, verify=TLS) as attacker:
             address = to_callback(attacker)
             assert is_refused(browser.get(address), browser)
             to_callback(browser)  # nor when the victim has begun as well

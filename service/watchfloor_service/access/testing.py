@@ -17,7 +17,7 @@ from watchfloor_service.access.accounts import changing_accounts, load_account
 from watchfloor_service.access.passwords import Passwords
 from watchfloor_service.access.sessions import Method, csrf_token
 from watchfloor_service.access.sign_in import open_for
-from watchfloor_service.testing import Api
+from watchfloor_service.testing import TLS, Api
 
 PASSWORD: Final = "blue kettle orbit"  # noqa: S105 -- of people who live as long as a test
 _HASH: Final = Passwords().hash(PASSWORD)
@@ -62,6 +62,6 @@ def signed_in(api: Api, principal: str, *, tenant: str | None = None) -> Iterato
     with changing_accounts(api.store, "default", principal) as changes:
         issued = open_for(changes, principal, Method.PASSWORD, tenant=tenant, home="default").issued
     headers = {"X-Watchfloor-CSRF": csrf_token(issued.text), "Origin": api.url, "Sec-Fetch-Site": "same-origin"}
-    with httpx.Client(base_url=api.url, timeout=30) as client:
+    with httpx.Client(base_url=api.url, timeout=30, verify=TLS) as client:
         client.cookies.set("watchfloor", issued.text, domain="127.0.0.1")
         yield Browser(client, headers)
