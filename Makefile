@@ -1,5 +1,6 @@
 # make demo    play the scenario that ships (ARGS=--once ends when the work is done)
 # make test    every test;  make lint    style, types, layers;  make bench    speed, as ratios of floors
+# make evaluate    how good detection, correlation and investigation are on real attacks, as tables (needs the data)
 # make constraints   resolve the pinned dependencies anew;  make clean   remove what these commands made
 #
 # Each makes the environment .venv by itself, from the pinned dependencies; `make demo` without those of development.
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := core guardrails playbooks agents connectors workflows service
 
-.PHONY: demo test lint bench constraints clean
+.PHONY: demo test lint bench evaluate constraints clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime
@@ -31,6 +32,10 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS); done
+
+evaluate: $(VENV)/.dev
+	@set -e; for name in sigma incidents phases investigation injection; do \
+	  echo "== benchmarks/eval_$$name.py"; $(BIN)/python benchmarks/eval_$$name.py; done
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { \

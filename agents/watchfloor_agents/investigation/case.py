@@ -41,6 +41,8 @@ class CaseAlert:
     count: int
     first_us: int
     last_us: int
+    of_rule: int = 0
+    """Alerts of the whole incident by the same rule, those of kinds that the case leaves out too; 0: not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,7 @@ def case_to_json(case: InvestigationCase) -> dict[str, JsonValue]:
                 "count": one.count,
                 "first_us": one.first_us,
                 "last_us": one.last_us,
+                "of_rule": one.of_rule,
             }
             for one in case.alerts
         ],
@@ -93,6 +94,7 @@ def _alert(content: Mapping[str, Any], evidence: Evidence) -> CaseAlert:
         count=content["count"],
         first_us=content["first_us"],
         last_us=content["last_us"],
+        of_rule=content.get("of_rule", 0),
     )
 
 

@@ -80,7 +80,7 @@ def compose(
     ids = {id(one): finding.id for one, finding in zip(kept, findings, strict=True)}
     weighed = _weighed(view, claims, tested)
     verdict = _verdict(weighed, claims)
-    techniques = _techniques(kept, ids, names)
+    techniques = _techniques(kept, ids, names, has_telemetry=bool(view.all_events))
     return Report(
         tenant=view.case.tenant,
         incident_id=view.case.incident_id,
@@ -222,7 +222,9 @@ def _hypotheses(weighed: Weighed, tested: Sequence[_Tested], ids: Mapping[int, s
     return tuple(sorted(found, key=lambda one: (-one.probability, one.id)))
 
 
-def _techniques(kept: Sequence[Claim], ids: Mapping[int, str], names: Mapping[str, str]) -> tuple[TechniqueClaim, ...]:
+def _techniques(
+    kept: Sequence[Claim], ids: Mapping[int, str], names: Mapping[str, str], *, has_telemetry: bool
+) -> tuple[TechniqueClaim, ...]:
     """Those whose findings weigh enough together; the best borne out first."""
     weights: dict[str, float] = {}
     findings: dict[str, list[str]] = {}
@@ -233,7 +235,8 @@ def _techniques(kept: Sequence[Claim], ids: Mapping[int, str], names: Mapping[st
             weights[technique] = weights.get(technique, 0.0) + one.log_odds
             findings.setdefault(technique, []).append(ids[id(one)])
     # Without telemetry a sensor's word is all there is, and weighs little: then all that sensors claim is named.
-    least = WORTH_NAMING if any(weight >= WORTH_NAMING for weight in weights.values()) else 0.0
+    is_borne_out = has_telemetry and any(weight >= WORTH_NAMING for weight in weights.values())
+    least = WORTH_NAMING if is_borne_out else 0.0
     named = sorted((one for one in weights if weights[one] >= least), key=lambda one: (-weights[one], one))
     return tuple(
         TechniqueClaim(technique=one, name=names.get(one, one), finding_ids=tuple(findings[one])) for one in named

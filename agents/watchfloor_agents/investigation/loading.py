@@ -18,7 +18,9 @@ from watchfloor_core.logs.query import TimeRange
 from watchfloor_core.store import schema
 
 MAX_ALERTS: Final = 300
-"""Kinds of alert in a case: the most severe, and of those the most frequent. A flood repeats few."""
+"""Kinds of alert in a case: the most severe, and of those the most frequent."""
+MAX_OF_A_RULE: Final = 12
+"""Of these by one rule, the first to fire and so on: a flood of one kind must not leave the others out."""
 MAX_ENTITIES: Final = 200
 MAX_TEXT: Final = 4_000
 """Characters of one attribute."""
@@ -93,19 +95,35 @@ def alert_evidence(
 def _alerts(connection: Connection, tenant: str, incident_id: str) -> tuple[CaseAlert, ...]:
     seen, shape, detector = schema.observation, schema.shape, schema.detector
     count = func.sum(seen.c.alerts)
-    rows = connection.execute(
+    kinds = (
         select(
-            shape.c.id, shape.c.severity, shape.c.attributes,
-            detector.c.product, detector.c.uid, detector.c.title, detector.c.tactics, detector.c.techniques,
-            count.label("alerts"), func.min(seen.c.first_us).label("first_us"),
+            shape.c.tenant,
+            shape.c.id,
+            shape.c.detector_id,
+            shape.c.severity,
+            count.label("alerts"),
+            func.min(seen.c.first_us).label("first_us"),
             func.max(seen.c.last_us).label("last_us"),
         )
         .join(shape, and_(shape.c.tenant == seen.c.tenant, shape.c.id == seen.c.shape_id))
-        .join(detector, and_(detector.c.tenant == shape.c.tenant, detector.c.id == shape.c.detector_id))
         .where(seen.c.tenant == tenant, seen.c.incident_id == incident_id)
-        # JSON columns cannot be grouped by on PostgreSQL; both primary keys can, and the rest depends on them.
-        .group_by(shape.c.tenant, shape.c.id, detector.c.tenant, detector.c.id)
-        .order_by(shape.c.severity.desc(), count.desc(), shape.c.id)
+        .group_by(shape.c.tenant, shape.c.id, shape.c.detector_id, shape.c.severity)
+        .subquery()
+    )
+    place = func.row_number().over(partition_by=kinds.c.detector_id, order_by=(kinds.c.first_us, kinds.c.id))
+    of_rule = func.sum(kinds.c.alerts).over(partition_by=kinds.c.detector_id)
+    ranked = select(kinds, place.label("place"), of_rule.label("of_rule")).subquery()
+    # JSON columns cannot be grouped by on PostgreSQL, so they are joined when it is known of which rows.
+    rows = connection.execute(
+        select(
+            ranked.c.id, ranked.c.severity, shape.c.attributes,
+            detector.c.product, detector.c.uid, detector.c.title, detector.c.tactics, detector.c.techniques,
+            ranked.c.alerts, ranked.c.first_us, ranked.c.last_us, ranked.c.of_rule,
+        )
+        .join(shape, and_(shape.c.tenant == ranked.c.tenant, shape.c.id == ranked.c.id))
+        .join(detector, and_(detector.c.tenant == ranked.c.tenant, detector.c.id == ranked.c.detector_id))
+        .where(ranked.c.place <= MAX_OF_A_RULE)
+        .order_by(ranked.c.severity.desc(), ranked.c.alerts.desc(), ranked.c.id)
         .limit(MAX_ALERTS)
     ).all()  # fmt: skip
     named = _named(connection, tenant, [row.id for row in rows])
@@ -134,6 +152,7 @@ def _alert(row: Any, entities: Sequence[tuple[EntityKind, str, EntityRole]]) -> 
         count=int(row.alerts),
         first_us=row.first_us,
         last_us=row.last_us,
+        of_rule=int(row.of_rule),
     )
 
 

@@ -12,11 +12,11 @@ from watchfloor_core.alert import EntityKind, EntityRole, Severity
 from watchfloor_core.report import Citation, Scope
 from watchfloor_core.untrusted import quote_untrusted
 
-MAX_ALERTS: Final = 40
-"""Kinds of alert that become findings: the most severe, and of those the first."""
-
-MAX_CITED: Final = 3
-"""Alerts that one finding cites; the others say the same."""
+MAX_RULES: Final = 45
+"""Rules that become findings: the most severe, and of those the ones that fired least. What fires all the time tells
+least of what happened."""
+MAX_HOSTS: Final = 4
+"""Named in one finding, each with an alert of it; the others are counted."""
 
 _LOG_ODDS: Final = {
     Severity.MEDIUM: 0.3,
@@ -28,43 +28,58 @@ _LOG_ODDS: Final = {
 
 
 class AlertAnalyser:
-    """A finding for each rule and where it fired."""
+    """A finding for each rule, from when it first fired, with the hosts on which it did."""
 
     name = "alerts"
-    version = "1"
+    version = "2"
 
     def questions(self, view: CaseView) -> Sequence[Question]:  # noqa: ARG002  # the alerts are there already
         return ()
 
     def analyse(self, view: CaseView) -> Analysis:
-        groups: dict[tuple[str, str, tuple[str, ...]], list[CaseAlert]] = {}
-        for one in view.case.alerts:
-            groups.setdefault((one.product, one.detector, _hosts(one)), []).append(one)
-        ranked = sorted(groups.values(), key=lambda same: (-max(one.severity for one in same), same[0].first_us))
-        claims = [_claim(same, has_telemetry=bool(view.all_events)) for same in ranked[:MAX_ALERTS]]
+        rules: dict[tuple[str, str], list[CaseAlert]] = {}
+        for one in sorted(view.case.alerts, key=lambda one: (one.first_us, one.evidence.id)):
+            rules.setdefault((one.product, one.detector), []).append(one)
+        ranked = sorted(rules.values(), key=_telling_first)
+        claims = [_claim(same, has_telemetry=bool(view.all_events)) for same in ranked[:MAX_RULES]]
         return Analysis(tuple(sorted(claims, key=lambda one: (one.time_us, one.text))))
 
 
+def _telling_first(same: Sequence[CaseAlert]) -> tuple[int, int, int, str]:
+    severity = max(one.severity for one in same)
+    return -severity, _count(same), same[0].first_us, same[0].evidence.id
+
+
+def _count(same: Sequence[CaseAlert]) -> int:
+    return max(sum(one.count for one in same), *(one.of_rule for one in same))
+
+
 def _claim(same: Sequence[CaseAlert], *, has_telemetry: bool) -> Claim:
-    """Of all alerts by which one rule says the same of the same hosts."""
+    """Of all alerts by which one rule says the same, the first one first."""
     first = same[0]
-    hosts = _hosts(first)
-    where = f" on {', '.join(quote_untrusted(one, 80) for one in hosts[:3])}" if hosts else ""
-    count = sum(one.count for one in same)
+    by_host: dict[str, CaseAlert] = {}
+    for one in same:
+        for host in _hosts(one):
+            by_host.setdefault(host, one)
+    named = dict(list(by_host.items())[:MAX_HOSTS])
+    more = f" and {len(by_host) - MAX_HOSTS} more" if len(by_host) > MAX_HOSTS else ""
+    where = f" on {', '.join(quote_untrusted(one, 80) for one in named)}{more}" if named else ""
+    count = _count(same)
     times = f", {count} times" if count > 1 else ""
     severity = max(one.severity for one in same)
+    cited = list({one.evidence.id: one for one in (first, *named.values())}.values())
     return Claim(
         code="sensor_alert",
         text=f"{first.product} reported {quote_untrusted(first.detector, 160)}{where}{times}",
-        citations=tuple(citation for one in same[:MAX_CITED] for citation in _citations(one, bool(hosts))),
-        time_us=min(one.first_us for one in same),
+        citations=tuple(citation for one in cited for citation in _citations(one, bool(_hosts(one)))),
+        time_us=first.first_us,
         log_odds=_LOG_ODDS.get(Severity(severity), 0.1) if severity in set(Severity) else 0.1,
         # Where telemetry was found it bears out techniques or does not; without any the sensor's word is all there is.
         techniques=() if has_telemetry else tuple(dict.fromkeys(each for one in same for each in one.techniques)),
         entities=tuple(
             dict.fromkeys(
                 (kind.value, _name(kind, value), Scope.TARGETED if role is EntityRole.TARGET else Scope.INVOLVED)
-                for one in same[:MAX_CITED]
+                for one in cited
                 for kind, value, role in one.entities
                 if role is not EntityRole.OBSERVER and kind in (EntityKind.HOST, EntityKind.USER, EntityKind.IP)
             )
