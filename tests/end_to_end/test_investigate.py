@@ -61,8 +61,8 @@ def test_the_report_tells_what_happened_and_what_to_do(out: Path) -> None:
 def test_what_the_context_file_names_stands_in_the_report(out: Path) -> None:
     [page] = (out / "reports").glob("*.md")
     text = page.read_text()
-    assert f'`"blocked"` lists the ip `"{OUTSIDE}"` as `"a server of theirs"`' in text
-    assert 'Follow the runbook `"LSASS was read"`' in text
+    assert f"`blocked` lists the ip `{OUTSIDE}` as `a server of theirs`" in text
+    assert "Follow the runbook `LSASS was read`" in text
 
 
 def test_every_piece_of_evidence_in_the_page_can_be_looked_at(out: Path) -> None:

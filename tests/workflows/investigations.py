@@ -43,9 +43,10 @@ from watchfloor_workflows.investigation_activities import InvestigationActivitie
 from watchfloor_workflows.investigation_messages import RunInvestigationResult
 from watchfloor_workflows.investigation_workflow import InvestigationWorkflow
 from watchfloor_workflows.policy import OPERATORS_FILE, PolicyFile
+from watchfloor_workflows.running import activity_threads
 from watchfloor_workflows.testing import FixedEngine
 from watchfloor_workflows.testing.actions import make_attack
-from watchfloor_workflows.worker import Investigations, activity_threads, incident_worker
+from watchfloor_workflows.worker import Investigations, incident_worker
 
 START_US = 1_772_000_000_000_000
 """2026-02-25 06:13:20 UTC."""

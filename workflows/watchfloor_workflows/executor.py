@@ -26,7 +26,7 @@ from watchfloor_workflows.action_activities import ExecutorActivities
 from watchfloor_workflows.authority.executing import DEAD_AFTER_S, Executor, Tools
 from watchfloor_workflows.passkeys import relying_party
 from watchfloor_workflows.policy import PolicyFile
-from watchfloor_workflows.worker import activity_threads, connect_patiently, stopping_on_signals
+from watchfloor_workflows.running import activity_threads, connect_patiently, stopping_on_signals
 
 CONCURRENT_ACTIONS: Final = 8
 SHUTDOWN: Final = timedelta(seconds=20)

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -42,13 +40,11 @@ from watchfloor_core.keys.signing import GRANT_KEY, signing_key
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.telemetry.setup import configure_telemetry
-from watchfloor_workflows import search_attributes
 from watchfloor_workflows.action_activities import ControlActivities
 from watchfloor_workflows.action_relay import ActionRelay
 from watchfloor_workflows.activities import IncidentActivities
 from watchfloor_workflows.authority.announcing import Notices
 from watchfloor_workflows.checkpointing import checkpoints_kept
-from watchfloor_workflows.client import connect
 from watchfloor_workflows.housekeeping import keep_house
 from watchfloor_workflows.investigation.graph import investigation_plugin
 from watchfloor_workflows.investigation.own_context import own_context
@@ -60,14 +56,19 @@ from watchfloor_workflows.notifying import Notifier
 from watchfloor_workflows.passkeys import relying_party
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.relay import Relay
+from watchfloor_workflows.running import (
+    ACTIVITY_THREADS,
+    activity_threads,
+    connect_patiently,
+    stopping_on_signals,
+    wait,
+)
 
 logger = logging.getLogger(__name__)
 
 MODEL_FILE: Final = "models.yaml"
 LOG_FOLDER: Final = "loaded-logs"
 """In the data directory: what was read from log files, so that a restart need not read them again."""
-ACTIVITY_THREADS: Final = 8
-"""Activities wait for the store most of the time; the store lets one write at a time on SQLite."""
 CACHED_WORKFLOWS: Final = 400
 """Runs kept in memory; a queued incident that is put out costs one replay when its person comes."""
 HOUSEKEEPING_S: Final = 3600.0
@@ -238,54 +239,10 @@ def _context_settings(settings: Settings) -> ContextSettings:
     return load_context_settings(named or settings.data_dir / CONTEXT_FILE, is_required=named is not None)
 
 
-@contextmanager
-def activity_threads() -> Iterator[Executor]:
-    """Where activities do what blocks. Leaving it waits for none of them: an engine that thinks cannot be interrupted,
-    and what it had to say is asked for again elsewhere."""
-    threads = ThreadPoolExecutor(ACTIVITY_THREADS, "activity")
-    try:
-        yield threads
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-
-
 async def _keep_house(store: Store, settings: Settings, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             await asyncio.to_thread(keep_house, store, settings)
         except UnavailableError as error:
             logger.warning("housekeeping is put off for an hour: %s", error)
-        await _wait(stop, HOUSEKEEPING_S)
-
-
-async def connect_patiently(settings: Settings, stop: asyncio.Event) -> Client | None:
-    """A client of a cluster that knows our search attributes, or None where the stop came first."""
-    delay = 0.25
-    while not stop.is_set():
-        try:
-            client = await connect(settings)
-            await search_attributes.register(client)
-            return client
-        except UnavailableError as error:
-            logger.warning("%s; next try in %.1f s", error, delay)
-        await _wait(stop, delay)
-        delay = min(15.0, delay * 2)
-    return None
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
-
-
-@contextmanager
-def stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
+        await wait(stop, HOUSEKEEPING_S)

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from watchfloor_agents.investigation.export.markdown import report_markdown
 from watchfloor_agents.investigation.export.report_json import report_from_json
-from watchfloor_agents.investigation.export.stix import report_bundle
 from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import LedgerError, NotFoundError
 from watchfloor_core.evidence import Evidence
@@ -146,6 +145,9 @@ def render(connection: Connection, tenant: str, stored: StoredReport, format_: R
         case ReportFormat.JSON:
             return stored.content
         case ReportFormat.STIX:
+            # Imported where it is asked for: the library takes long to load, and every start of the API would wait.
+            from watchfloor_agents.investigation.export.stix import report_bundle
+
             return report_bundle(report)
 
 

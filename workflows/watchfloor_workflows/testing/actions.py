@@ -44,9 +44,10 @@ from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.voting import open_approval
 from watchfloor_workflows.executor import executor_worker, make_executor
 from watchfloor_workflows.policy import PolicyFile
+from watchfloor_workflows.running import activity_threads
 from watchfloor_workflows.testing.incidents import FixedEngine, plant_incident
 from watchfloor_workflows.testing.tools import MemoryTool, OneTool
-from watchfloor_workflows.worker import activity_threads, incident_worker, make_control
+from watchfloor_workflows.worker import incident_worker, make_control
 
 ActionHandle = WorkflowHandle[ActionWorkflow, RunActionResult]
 

@@ -25,9 +25,10 @@ from watchfloor_workflows.incident import IncidentWorkflow
 from watchfloor_workflows.messages import IncidentStanding, RunIncidentResult, WorkflowState
 from watchfloor_workflows.policy import OPERATORS_FILE, PolicyFile
 from watchfloor_workflows.relay import Relay
+from watchfloor_workflows.running import activity_threads
 from watchfloor_workflows.standing import StoredIncident, read_incident, standing_of
 from watchfloor_workflows.testing.incidents import FixedEngine, change_incident, plant_incident
-from watchfloor_workflows.worker import activity_threads, incident_worker
+from watchfloor_workflows.worker import incident_worker
 
 IncidentHandle = WorkflowHandle[IncidentWorkflow, RunIncidentResult]
 
