@@ -72,11 +72,22 @@ HOUR_S: Final = 3_600
 _BEAT: Final = update(execution).where(
     execution.c.tenant == bindparam("t"), execution.c.grant_id == bindparam("g"), execution.c.phase == "acting"
 )
-_ENVELOPE: Final = select(action_grant.c.envelope).where(
-    action_grant.c.tenant == bindparam("tenant"),
-    action_grant.c.id == bindparam("grant_id"),
-    # How one proposal's execution ended must not be taken for another's.
-    action_grant.c.proposal_id == bindparam("proposal_id"),
+_ENVELOPE: Final = (
+    select(
+        action_grant.c.envelope,
+        execution.c.grant_id,
+        execution.c.phase,
+        execution.c.outcome,
+        execution.c.executor,
+        execution.c.beat_us,
+    )
+    .outerjoin(execution, (execution.c.tenant == action_grant.c.tenant) & (execution.c.grant_id == action_grant.c.id))
+    .where(
+        action_grant.c.tenant == bindparam("tenant"),
+        action_grant.c.id == bindparam("grant_id"),
+        # How one proposal's execution ended must not be taken for another's.
+        action_grant.c.proposal_id == bindparam("proposal_id"),
+    )
 )
 _BEGIN: Final = insert(execution)
 _FINISH: Final = update(execution).where(
@@ -85,9 +96,6 @@ _FINISH: Final = update(execution).where(
     execution.c.phase == "acting",
 )
 _HOLD: Final = insert(lease)
-_EXECUTION: Final = select(execution).where(
-    execution.c.tenant == bindparam("tenant"), execution.c.grant_id == bindparam("grant_id")
-)
 
 
 class Tools(Protocol):
@@ -155,14 +163,13 @@ class Executor:
         ref = order.ref
         with self._store.read() as connection:
             stored = read_proposal(connection, ref.tenant, ref.proposal_id)
-            envelope = _envelope(connection, order)
-            held = _execution(connection, ref.tenant, order.grant_id)
-        if held is not None:
+            held = _grant_row(connection, order)
+        if held.grant_id is not None:
             return self._take_over(stored, held)
         if not stored.status.is_open:
             return ExecuteActionResult(stored.status, stored.reason or f"the proposal is {stored.status}")
         try:
-            consumed = self._consume(stored, envelope)
+            consumed = self._consume(stored, held.envelope)
         except RefusedError as error:
             return self._refuse(stored, str(error))
         except IntegrityError as error:
@@ -500,17 +507,16 @@ def _amend(
     )
 
 
-def _envelope(connection: Connection, order: ExecuteActionInput) -> str:
+def _grant_row(connection: Connection, order: ExecuteActionInput) -> Any:
+    """The grant's envelope, and beside it the execution that has used it up, whose columns are None where none has.
+
+    SQLAlchemy's rows are untyped; the column types of the schema hold.
+    """
     asked = {"tenant": order.ref.tenant, "grant_id": order.grant_id, "proposal_id": order.ref.proposal_id}
-    found: str | None = connection.execute(_ENVELOPE, asked).scalar_one_or_none()
-    if found is None:
+    row = connection.execute(_ENVELOPE, asked).one_or_none()
+    if row is None:
         raise NotFoundError(f"proposal {order.ref.proposal_id!r} has no grant {order.grant_id!r} in this tenant")
-    return found
-
-
-def _execution(connection: Connection, tenant: str, grant_id: str) -> Row[Any] | None:
-    # SQLAlchemy's rows are untyped; the column types of the schema hold.
-    return connection.execute(_EXECUTION, {"tenant": tenant, "grant_id": grant_id}).one_or_none()
+    return row
 
 
 def _lease_end(store: Store, stored: StoredProposal) -> int | None:

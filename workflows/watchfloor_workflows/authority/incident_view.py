@@ -41,17 +41,20 @@ _TOUCHED: Final = select(asset_table.c.kind, asset_table.c.value, asset_table.c.
     asset_table.c.kind == bindparam("kind"),
     asset_table.c.value == bindparam("value"),
 )
-_GROUPS: Final = select(asset_table.c.groups).where(
+SELECT_GROUPS: Final = select(asset_table.c.groups).where(
     asset_table.c.tenant == bindparam("tenant"),
     asset_table.c.kind == bindparam("kind"),
-    asset_table.c.value == bindparam("value"),
+    asset_table.c.value == bindparam("spelled"),
 )
+"""The inventory's groups of a target; one row at most."""
+EDITS: Final = ("merge", "split")
+"""Kinds of ledger entries of which the principal chose what the incident consists of."""
 _EDITS: Final = select(ledger_entry.c.body).where(
     ledger_entry.c.tenant == bindparam("tenant"),
     ledger_entry.c.chain == bindparam("incident_id"),
-    ledger_entry.c.kind.in_(("merge", "split")),
+    ledger_entry.c.kind.in_(EDITS),
 )
-_TARGET: Final = (
+SELECT_TARGET: Final = (
     select(entity.c.id)
     .join(
         incident_entity,
@@ -60,20 +63,26 @@ _TARGET: Final = (
     .where(
         entity.c.tenant == bindparam("tenant"),
         entity.c.kind == bindparam("kind"),
-        entity.c.value == bindparam("value"),
+        entity.c.value == bindparam("spelled"),
         incident_entity.c.incident_id == bindparam("incident_id"),
     )
     .limit(1)
 )
+"""A row where the incident names the target."""
 
 
 def facts_of(connection: Connection, tenant: str, incident_id: str, kind: str, value: str) -> IncidentFacts | None:
     """The incident now, as far as it bears on acting on this target; None where it is gone."""
+    held = find_incident(connection, tenant, incident_id)
+    return None if held is None else facts_from(held, has_target=_has_target(connection, held, kind, value))
+
+
+def find_incident(connection: Connection, tenant: str, incident_id: str) -> StoredIncident | None:
+    """None where it is gone."""
     try:
-        held = read_incident(connection, tenant, incident_id)
+        return read_incident(connection, tenant, incident_id)
     except NotFoundError:
         return None
-    return facts_from(held, has_target=_has_target(connection, held, kind, value))
 
 
 def facts_from(held: StoredIncident, *, has_target: bool) -> IncidentFacts:
@@ -104,7 +113,7 @@ def blast_on(connection: Connection, tenant: str, kind: str, value: str) -> Blas
 
 def groups_on(connection: Connection, tenant: str, kind: str, value: str) -> tuple[str, ...]:
     """The inventory's groups of a target, sorted."""
-    rows = connection.scalars(_GROUPS, {"tenant": tenant, "kind": kind, "value": spelled(kind, value)})
+    rows = connection.scalars(SELECT_GROUPS, {"tenant": tenant, "kind": kind, "spelled": spelled(kind, value)})
     return tuple(sorted({group for groups in rows for group in groups}))
 
 
@@ -121,5 +130,5 @@ def holds_untrusted_input(connection: Connection, tenant: str, incident_id: str)
 
 
 def _has_target(connection: Connection, held: StoredIncident, kind: str, value: str) -> bool:
-    asked = {"tenant": held.tenant, "kind": kind, "value": spelled(kind, value), "incident_id": held.id}
-    return connection.execute(_TARGET, asked).first() is not None
+    asked = {"tenant": held.tenant, "kind": kind, "spelled": spelled(kind, value), "incident_id": held.id}
+    return connection.execute(SELECT_TARGET, asked).first() is not None

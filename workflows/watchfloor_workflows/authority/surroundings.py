@@ -9,7 +9,8 @@ from sqlalchemy import Connection, bindparam, exists, func, select
 
 from watchfloor_core.clock import MICROSECONDS
 from watchfloor_core.incident import AutonomyLevel, Function
-from watchfloor_core.store.schema_authority import certificate, execution, lease
+from watchfloor_core.store.schema import ledger_entry
+from watchfloor_core.store.schema_authority import action_proposal, certificate, execution, freeze, lease
 from watchfloor_guardrails.action_context import ActionContext, Spending
 from watchfloor_guardrails.autonomy import Cap, CapName
 from watchfloor_guardrails.breaker import breaker_state
@@ -20,13 +21,21 @@ from watchfloor_guardrails.sequence import Fact
 from watchfloor_guardrails.switches import covering_scopes
 from watchfloor_workflows.authority.breakers import recent_outcomes
 from watchfloor_workflows.authority.budgets import COUNT_INVENTORY, contained_assets
-from watchfloor_workflows.authority.containments import Containment, lock_containments, under_way
+from watchfloor_workflows.authority.containments import lock_containments
 from watchfloor_workflows.authority.freezes import is_frozen
-from watchfloor_workflows.authority.incident_view import evidence_editors, facts_of, groups_on
+from watchfloor_workflows.authority.incident_view import (
+    EDITS,
+    SELECT_GROUPS,
+    SELECT_TARGET,
+    evidence_editors,
+    facts_from,
+    find_incident,
+)
 from watchfloor_workflows.authority.kill_switch import read_switches
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.run_facts import facts_of as run_facts_of
 from watchfloor_workflows.authority.run_facts import note_facts
+from watchfloor_workflows.authority.spelling import spelled
 from watchfloor_workflows.policy import Policy
 
 HOUR_US: Final = 3_600 * MICROSECONDS
@@ -41,6 +50,20 @@ _SPENT: Final = (
         execution.c.action_class == bindparam("action_class"),
         execution.c.consumed_us > bindparam("since_us"),
     )
+)
+_BEGUN: Final = (
+    exists()
+    .where(
+        execution.c.tenant == bindparam("tenant"),
+        execution.c.phase == "acting",
+        execution.c.action_class == bindparam("action_class"),
+        execution.c.tool == bindparam("tool"),
+        action_proposal.c.tenant == execution.c.tenant,
+        action_proposal.c.id == execution.c.proposal_id,
+        action_proposal.c.draft["target_kind"].as_string() == bindparam("kind"),
+        action_proposal.c.draft[("target", "value")].as_string() == bindparam("value"),
+    )
+    .label("is_begun")
 )
 _STANDING: Final = select(
     select(func.max(certificate.c.level))
@@ -57,6 +80,7 @@ _STANDING: Final = select(
     _SPENT.scalar_subquery().label("actions"),
     _SPENT.where(execution.c.authority == "level").scalar_subquery().label("autonomous_actions"),
     COUNT_INVENTORY.scalar_subquery().label("inventory_size"),
+    _BEGUN,
     exists()
     .where(
         lease.c.tenant == bindparam("tenant"),
@@ -66,7 +90,24 @@ _STANDING: Final = select(
         lease.c.state != "ended",
     )
     .label("is_held"),
+    exists()
+    .where(
+        freeze.c.tenant == bindparam("tenant"),
+        freeze.c.action_class == bindparam("action_class"),
+        freeze.c.lifted_us.is_(None),
+    )
+    .label("is_frozen"),
+    exists()
+    .where(
+        ledger_entry.c.tenant == bindparam("tenant"),
+        ledger_entry.c.chain == bindparam("incident_id"),
+        ledger_entry.c.kind.in_(EDITS),
+    )
+    .label("is_edited"),
+    exists(SELECT_TARGET).label("has_target"),
+    SELECT_GROUPS.limit(1).scalar_subquery().label("groups"),
 )
+"""In one snapshot: what ends between two questions would be found in neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,47 +139,55 @@ def surroundings(
     switches = read_switches(connection, scopes, lock=lock)
     if lock and proposal.known_class is not None and proposal.known_class.is_containment:
         lock_containments(connection, tenant)
-    standing = _standing(connection, proposal, now_us)
+    standing = _standing(connection, stored, proposal, now_us)
+    incident = find_incident(connection, tenant, stored.incident_id)
     return ActionContext(
         policy=policy.in_force(tenant, proposal.action_class),
         caps=_caps(connection, proposal, policy, standing.certified),
         now_us=now_us,
         facts_at_proposal=draft.facts,
-        facts_now=facts_of(connection, tenant, stored.incident_id, draft.target_kind, str(draft.target.value)),
+        facts_now=None if incident is None else facts_from(incident, has_target=standing.has_target),
         kill_epoch=switches.epoch,
         engaged=switches.engaged,
-        frozen=is_frozen(connection, tenant, proposal.action_class),
+        frozen=is_frozen(connection, tenant, proposal.action_class) if standing.is_frozen else None,
         state_digest=observed.state_digest,
         tool_pin=observed.tool_pin,
         spending=standing.spending,
         is_held=standing.is_held,
         facts_touched=_facts_touched(connection, stored, now_us, notes=lock),
         dark_sources=(),
-        evidence_editors=evidence_editors(connection, tenant, stored.incident_id),
-        groups=groups_on(connection, tenant, proposal.target_kind, str(proposal.target.value)),
+        evidence_editors=evidence_editors(connection, tenant, stored.incident_id) if standing.is_edited else (),
+        groups=standing.groups,
         undoes=_undoes(connection, proposal, draft, now_us),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What was done of the proposal's kind, what may be, and whether this very containment is in force."""
+    """What was done of the proposal's kind, what may be, and how its target and incident stand."""
 
     certified: AutonomyLevel
     spending: Spending
     is_held: bool
+    """This very containment is in force, or just being carried out."""
+    is_frozen: bool
+    is_edited: bool
+    """People have merged or split the incident."""
+    has_target: bool
+    """The incident still names the target."""
+    groups: tuple[str, ...]
 
 
-def _standing(connection: Connection, proposal: ActionProposal, now_us: int) -> _Standing:
-    value = str(proposal.target.value)
-    this = Containment(proposal.action_class, proposal.tool, proposal.target_kind, value)
-    # Before the leases: what ends in between is found among those.
-    begun = this in under_way(connection, proposal.tenant)
+def _standing(connection: Connection, stored: StoredProposal, proposal: ActionProposal, now_us: int) -> _Standing:
+    kind, value, known = proposal.target_kind, str(proposal.target.value), proposal.known_class
     asked = {
         "tenant": proposal.tenant,
+        "incident_id": stored.incident_id,
         "action_class": proposal.action_class,
         "tool": proposal.tool,
+        "kind": kind,
         "value": value,
+        "spelled": spelled(kind, value),
         "version_digest": version_digest(proposal.proposer, proposal.tool_pin),
         "since_us": now_us - HOUR_US,
         "now_us": now_us,
@@ -151,7 +200,15 @@ def _standing(connection: Connection, proposal: ActionProposal, now_us: int) -> 
         contained_assets=contained_assets(connection, proposal.tenant) if _holds_ours(proposal) else 0,
         inventory_size=row.inventory_size,
     )
-    return _Standing(_certified_level(row.certified), spending, begun or bool(row.is_held))
+    return _Standing(
+        certified=_certified_level(row.certified),
+        spending=spending,
+        is_held=known is not None and known.is_containment and bool(row.is_begun or row.is_held),
+        is_frozen=bool(row.is_frozen),
+        is_edited=bool(row.is_edited),
+        has_target=bool(row.has_target),
+        groups=tuple(sorted(set(row.groups or ()))),
+    )
 
 
 def _certified_level(level: int | None) -> AutonomyLevel:

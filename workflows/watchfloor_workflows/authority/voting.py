@@ -65,7 +65,8 @@ _RECORDED = select(approval_vote.c.update_id, approval_vote.c.decision).where(
 )
 _VOTE = insert(approval_vote)
 _VOTES = (
-    select(approval_vote)
+    select(approval_vote, *(column.label(f"of_key_{column.name}") for column in approver_key.c))
+    .outerjoin(approver_key, approver_key.c.id == approval_vote.c.key_id)
     .where(
         approval_vote.c.tenant == bindparam("tenant"),
         approval_vote.c.proposal_id == bindparam("proposal_id"),
@@ -170,9 +171,23 @@ def read_votes(connection: Connection, stored: StoredProposal) -> tuple[VoteReco
             Vote(row.principal, VoteDecision(row.decision), tuple(row.roles), row.decided_us),
             row.statement.encode(),
             row.assertion,
-            None if row.key_id is None else read_key(connection, row.key_id),
+            _key_of_vote(row),
         )
         for row in rows
+    )
+
+
+def _key_of_vote(row: Row[Any]) -> ApproverKey | None:
+    if row.key_id is None or row.of_key_principal is None:
+        return None
+    return ApproverKey(
+        key_id=row.key_id,
+        principal=row.of_key_principal,
+        kind=KeyKind(row.of_key_kind),
+        public_key=row.of_key_public_key,
+        credential_id=row.of_key_credential_id,
+        created_us=row.of_key_created_us,
+        revoked_us=row.of_key_revoked_us,
     )
 
 
