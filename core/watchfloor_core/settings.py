@@ -125,6 +125,11 @@ class Settings(BaseSettings):
     # Investigation
     logs_file: Path | None = None
     """The log sources that agents may ask; none: ``logs.yaml`` in the data directory, else no source."""
+    log_sources_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """Names, separated by commas, of third-party log sources (entry-point group ``watchfloor.log_sources``) that may be
+    loaded."""
+    context_sources_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """The same for sources of context (``watchfloor.context_sources``)."""
     context_file: Path | None = None
     """What agents may look up beside telemetry; none: ``context.yaml`` in the data directory, else nothing but the
     installation's own store."""

@@ -25,7 +25,8 @@ from watchfloor_agents.investigation.loop import run_locally
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.investigation.testing import check_analyser
 from watchfloor_agents.investigation.view import CaseView, Question
-from watchfloor_connectors.logs.testing import START_US, ListLogSource, sample_event
+from watchfloor_connectors.logs.listed import ListLogSource
+from watchfloor_connectors.logs.testing import START_US, sample_event
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.logs.query import Select, TimeRange
 from watchfloor_core.report import Citation

@@ -19,7 +19,8 @@ from watchfloor_agents.investigation.loading import alert_evidence
 from watchfloor_agents.investigation.loop import run_locally
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.investigation.view import CaseView
-from watchfloor_connectors.logs.testing import START_US, ListLogSource
+from watchfloor_connectors.logs.listed import ListLogSource
+from watchfloor_connectors.logs.testing import START_US
 from watchfloor_core.alert import EntityKind, EntityRole, TimePrecision
 from watchfloor_core.incident import Verdict
 from watchfloor_core.logs.event import EventType, LogEvent, Value

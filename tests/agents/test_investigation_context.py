@@ -16,7 +16,8 @@ from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.investigation.testing import check_analyser
 from watchfloor_agents.investigation.view import CaseView, Question
 from watchfloor_agents.investigation.weighing import visibility
-from watchfloor_connectors.logs.testing import START_US, ListLogSource, sample_event
+from watchfloor_connectors.logs.listed import ListLogSource
+from watchfloor_connectors.logs.testing import START_US, sample_event
 from watchfloor_core.alert import EntityKind, EntityRole, Integrity
 from watchfloor_core.context import (
     ContextKind,

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchfloor_connectors.logs.embedded import EmbeddedLogSource
+from watchfloor_connectors.logs.listed import ListLogSource
 from watchfloor_connectors.logs.loading import Loaded, fill
 from watchfloor_connectors.logs.mapping import clean, standard
-from watchfloor_connectors.logs.testing import START_US, ListLogSource, check_log_source
+from watchfloor_connectors.logs.testing import START_US, check_log_source
 from watchfloor_core.alert import EntityKind, TimePrecision
 from watchfloor_core.logs.event import EventType, LogEvent, Value
 from watchfloor_core.logs.fields import Field

@@ -193,11 +193,13 @@ def make_investigations(
     logs: LogSettings,
 ) -> Investigations:
     """What investigations need of the worker. The sources are opened when they are first asked."""
-    shelf = ContextShelf(_context_settings(settings))
+    shelf = ContextShelf(_context_settings(settings), allowed=settings.context_sources_allowed)
+    secret = secret_text(settings)
+    folder = settings.data_dir / LOG_FOLDER
     investigator = Investigator(
         store=store,
         engine=SpecialistEngine(load_analysers(settings.analysers_allowed), technique_name),
-        sources=LogShelf(logs, settings.data_dir / LOG_FOLDER, secret_text(settings)).of,
+        sources=LogShelf(logs, folder, secret, allowed=settings.log_sources_allowed).of,
         policy=policy,
         budget=InvestigationBudget(),
         context=lambda tenant: (*own_context(store, tenant), *shelf.of(tenant)),

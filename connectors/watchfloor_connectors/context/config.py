@@ -24,7 +24,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from watchfloor_connectors.logs.config import Tenant
+from watchfloor_connectors.logs.config import Option, Tenant
+from watchfloor_core.context import ContextKind
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_guardrails.yaml_source import read_yaml
 
@@ -61,7 +62,21 @@ class RunbooksModel(_Model):
     paths: list[str] = Field(min_length=1)
 
 
-SourceModel: TypeAlias = Annotated[IntelligenceModel | RunbooksModel, Field(discriminator="kind")]
+class PluginModel(_Model):
+    """Somebody else's kind of source, by the name of its entry point."""
+
+    name: Name
+    kind: Literal["plugin"]
+    tenants: list[Tenant] = Field(min_length=1)
+    plugin: str = Field(min_length=1, max_length=200)
+    context: ContextKind = Field(strict=False)
+    """What it knows; by this its facts are labelled and asked for."""
+    options: dict[str, Option] = {}
+    paths: list[str] = []
+    """Files whose change has it opened anew."""
+
+
+SourceModel: TypeAlias = Annotated[IntelligenceModel | RunbooksModel | PluginModel, Field(discriminator="kind")]
 
 
 class ContextModel(_Model):

@@ -7,8 +7,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from watchfloor_connectors.context.config import ContextSettings, IntelligenceModel, RunbooksModel, SourceModel
+from watchfloor_connectors.context.config import (
+    ContextSettings,
+    IntelligenceModel,
+    PluginModel,
+    RunbooksModel,
+    SourceModel,
+)
+from watchfloor_connectors.context.guarded import GuardedContextSource
 from watchfloor_connectors.context.indicators import IndicatorSource
 from watchfloor_connectors.context.lists import read_lists
 from watchfloor_connectors.context.misp import read_misp
@@ -16,10 +24,27 @@ from watchfloor_connectors.context.runbooks import RunbookSource
 from watchfloor_connectors.context.stix import read_stix
 from watchfloor_connectors.context.warning_lists import WarningList, read_warning_list
 from watchfloor_connectors.logs.opening import Stamp, stamp_of
-from watchfloor_core.context import ContextSource
+from watchfloor_core.context import ContextKind, ContextSource, Facts, LookUp
 from watchfloor_core.errors import ConfigurationError
+from watchfloor_core.logs.source import Coverage, Health
+from watchfloor_core.plugins import load_plugin
 
 logger = logging.getLogger(__name__)
+
+GROUP: Final = "watchfloor.context_sources"
+"""Entry points that give ``(name, options, paths) -> ContextSource``."""
+
+
+class DarkContextSource:
+    """Stands in for a configured source that could not be opened, so that its absence shows in every answer."""
+
+    def __init__(self, name: str, kind: ContextKind, reason: str) -> None:
+        self.name = name
+        self.kind = kind
+        self._coverage = Coverage(name, Health.DARK, f"cannot be opened: {reason}")
+
+    def look_up(self, question: LookUp) -> Facts:  # noqa: ARG002  # whatever is asked
+        return Facts((), self._coverage)
 
 
 class ContextShelf:
@@ -28,8 +53,10 @@ class ContextShelf:
     What cannot be read is told in each answer of its source; it is tried again when its files change.
     """
 
-    def __init__(self, settings: ContextSettings) -> None:
+    def __init__(self, settings: ContextSettings, *, allowed: Sequence[str] = ()) -> None:
+        """``allowed``: plug-ins that may be loaded (setting ``context_sources_allowed``)."""
         self._settings = settings
+        self._allowed = tuple(allowed)
         self._lock = threading.Lock()
         self._open: dict[str, tuple[Stamp, ContextSource]] = {}
 
@@ -49,6 +76,8 @@ class ContextShelf:
 
     def _opened(self, model: SourceModel) -> ContextSource:
         paths = [self._settings.folder / one for one in model.paths]
+        if isinstance(model, PluginModel):
+            return self._plugged_in(model, paths)
         if isinstance(model, RunbooksModel):
             return RunbookSource(model.name, paths)
         problems: list[str] = []
@@ -65,6 +94,21 @@ class ContextShelf:
         for problem in reading.problems:
             logger.warning("source of context %s: %s", model.name, problem)
         return IndicatorSource(model.name, reading, warnings)
+
+    def _plugged_in(self, model: PluginModel, paths: Sequence[Path]) -> ContextSource:
+        try:
+            factory = load_plugin(GROUP, model.plugin, self._allowed, "context_sources_allowed")
+            source = factory(model.name, dict(model.options), tuple(paths))
+            if not isinstance(source, ContextSource):
+                raise ConfigurationError(f"plug-in {model.plugin!r} gave no source but a {type(source).__name__}")
+        except ConfigurationError as error:
+            problem = str(error)
+        except Exception as error:  # noqa: BLE001  # someone else's code: the source is dark and says so
+            problem = f"plug-in {model.plugin!r} failed with {type(error).__qualname__}"
+        else:
+            return GuardedContextSource(model.name, model.context, source)
+        logger.warning("source of context %s cannot be opened: %s", model.name, problem)
+        return DarkContextSource(model.name, model.context, problem)
 
     def _warning_lists(self, model: IntelligenceModel) -> tuple[list[WarningList], list[str]]:
         problems: list[str] = []

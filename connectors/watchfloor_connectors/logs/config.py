@@ -129,6 +129,27 @@ class SplunkModel(_Model):
         return self
 
 
+Option: TypeAlias = str | int | bool | list[str]
+
+
+class PluginModel(_Model):
+    """Somebody else's kind of source, by the name of its entry point."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    kind: Literal["plugin"]
+    tenants: list[Tenant] = Field(min_length=1)
+    plugin: str = Field(min_length=1, max_length=200)
+    options: dict[str, Option] = {}
+    secrets: dict[str, str] = {}
+    """References."""
+
+    @model_validator(mode="after")
+    def _names_secrets_by_reference(self) -> Self:
+        for reference in self.secrets.values():
+            _check_reference(reference)
+        return self
+
+
 def _check_reference(text: str) -> None:
     """Raises ValueError, which does not repeat what may be the secret itself."""
     try:
@@ -138,7 +159,7 @@ def _check_reference(text: str) -> None:
 
 
 SourceModel: TypeAlias = Annotated[
-    FilesModel | ElasticsearchModel | SentinelModel | SplunkModel, Field(discriminator="kind")
+    FilesModel | ElasticsearchModel | SentinelModel | SplunkModel | PluginModel, Field(discriminator="kind")
 ]
 
 

@@ -16,20 +16,25 @@ from watchfloor_connectors.logs.config import (
     ElasticsearchModel,
     FilesModel,
     LogSettings,
+    PluginModel,
     SentinelModel,
     SourceModel,
     SplunkModel,
 )
 from watchfloor_connectors.logs.dark import DarkLogSource
 from watchfloor_connectors.logs.embedded import open_logs
+from watchfloor_connectors.logs.guarded import GuardedLogSource
 from watchfloor_core.errors import ConfigurationError, WatchfloorError
 from watchfloor_core.logs.source import LogSource
+from watchfloor_core.plugins import load_plugin
 
 logger = logging.getLogger(__name__)
 
 Stamp = tuple[tuple[str, int, int], ...]
 """Path, size and time of change of every file."""
 MAX_FILES: Final = 100_000
+GROUP: Final = "watchfloor.log_sources"
+"""Entry points that give ``(name, options, secrets) -> LogSource``."""
 
 
 class LogShelf:
@@ -38,10 +43,19 @@ class LogShelf:
     A source that cannot be opened is dark, and says why in each answer; it is tried again when its files change.
     """
 
-    def __init__(self, settings: LogSettings, folder: Path, secret: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: LogSettings,
+        folder: Path,
+        secret: Callable[[str], str] | None = None,
+        *,
+        allowed: Sequence[str] = (),
+    ) -> None:
         """``folder``: where what was read from files is kept, so that a restart need not read them again; ``secret``:
-        reads what a reference names, as `watchfloor_connectors.secrets.resolve.secret_text` makes it."""
+        reads what a reference names, as `watchfloor_connectors.secrets.resolve.secret_text` makes it; ``allowed``:
+        plug-ins that may be loaded (setting ``log_sources_allowed``)."""
         self._settings = settings
+        self._allowed = tuple(allowed)
         self._folder = folder
         self._secret = secret
         self._lock = threading.Lock()
@@ -65,10 +79,28 @@ class LogShelf:
         try:
             if isinstance(model, FilesModel):
                 return open_logs(paths, name=model.name, directory=self._folder)
+            if isinstance(model, PluginModel):
+                return self._plugged_in(model)
             return self._searched(model)
         except (WatchfloorError, OSError) as error:
             logger.warning("log source %s cannot be opened: %s", model.name, error)
             return DarkLogSource(model.name, f"cannot be opened: {error}")
+
+    def _plugged_in(self, model: PluginModel) -> LogSource:
+        factory = load_plugin(GROUP, model.plugin, self._allowed, "log_sources_allowed")
+        secrets = {name: SecretStr(self._read(model, reference)) for name, reference in model.secrets.items()}
+        try:
+            source = factory(model.name, dict(model.options), secrets)
+        except Exception as error:  # someone else's code: whatever it raises, the source is dark and says so
+            raise ConfigurationError(f"plug-in {model.plugin!r} failed with {type(error).__qualname__}") from error
+        if not isinstance(source, LogSource):
+            raise ConfigurationError(f"plug-in {model.plugin!r} gave no log source but a {type(source).__name__}")
+        return GuardedLogSource(model.name, source)
+
+    def _read(self, model: SourceModel, reference: str) -> str:
+        if self._secret is None:
+            raise ConfigurationError(f"log source {model.name!r} needs a secret, and nothing here reads any")
+        return self._secret(reference)
 
     def _searched(self, model: ElasticsearchModel | SentinelModel | SplunkModel) -> LogSource:
         if self._secret is None:

@@ -141,6 +141,8 @@ def _tell_story(settings: Settings, plan: Plan, outcome: Outcome) -> None:
     if story.waiting:
         shown = f"incident show {story.waiting[0].incident_id} --trace --tenant {plan.tenant}"
         out.print(f"look first: {command_prefix(settings)} {shown}", soft_wrap=True)
+        report = f"incident report {story.waiting[0].incident_id} --tenant {plan.tenant}"
+        out.print(f"            {command_prefix(settings)} {report}", soft_wrap=True)
     if story.proposed:
         out.print(proposed_table(story.proposed))
         prefix = command_prefix(settings)
