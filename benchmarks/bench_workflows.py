@@ -34,9 +34,10 @@ from watchfloor_workflows.client import connect
 from watchfloor_workflows.incident import IncidentWorkflow
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.relay import CONCURRENT_SIGNALS, Relay
+from watchfloor_workflows.running import activity_threads
 from watchfloor_workflows.testing import DevServer, plant_incident, write_policy
 from watchfloor_workflows.wire import incident_workflow_id
-from watchfloor_workflows.worker import activity_threads, incident_worker
+from watchfloor_workflows.worker import incident_worker
 
 TENANT = "bench"
 BARE_QUEUE = "bare"

@@ -7,7 +7,8 @@ from typing import Final
 from watchfloor_agents.investigation.analysers.alerts import AlertAnalyser
 from watchfloor_agents.investigation.analysers.command_and_control import COMMAND_AND_CONTROL
 from watchfloor_agents.investigation.analysers.context import ContextAnalyser
-from watchfloor_agents.investigation.analysers.credential_access import CREDENTIAL_ACCESS
+from watchfloor_agents.investigation.analysers.credential_access import DUMPED_CREDENTIALS
+from watchfloor_agents.investigation.analysers.credential_stores import STORED_CREDENTIALS
 from watchfloor_agents.investigation.analysers.defense_evasion import DEFENSE_EVASION
 from watchfloor_agents.investigation.analysers.execution import EXECUTION
 from watchfloor_agents.investigation.analysers.identity import IDENTITY
@@ -18,7 +19,7 @@ from watchfloor_agents.investigation.analysers.volume import VolumeAnalyser
 from watchfloor_agents.investigation.engine import Analyser
 
 ANALYSERS: Final[tuple[Analyser, ...]] = (
-    IndicatorAnalyser("credential_access", "1", CREDENTIAL_ACCESS),
+    IndicatorAnalyser("credential_access", "1", (*DUMPED_CREDENTIALS, *STORED_CREDENTIALS)),
     IndicatorAnalyser("lateral_movement", "1", LATERAL_MOVEMENT),
     IndicatorAnalyser("persistence", "1", PERSISTENCE),
     IndicatorAnalyser("execution", "1", EXECUTION),

@@ -1,7 +1,7 @@
-"""Credential access (ATT&CK TA0006): how secrets are taken from memory, hives, directories and stores.
+"""Credential access (ATT&CK TA0006): how secrets are taken from memory, hives and directories.
 
-Knowledge: the detection sections of https://attack.mitre.org/techniques/T1003/ and its sub-techniques, T1555, T1558,
-T1056; Microsoft's documentation of access rights (``PROCESS_VM_READ`` is 0x0010), of event 4662 and its control access
+Knowledge: the detection sections of https://attack.mitre.org/techniques/T1003/ and its sub-techniques; Microsoft's
+documentation of access rights (``PROCESS_VM_READ`` is 0x0010), of event 4662 and its control access
 rights (replicating directory changes), and of the registry keys that the boot key is made of.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from watchfloor_agents.investigation.analysers.indicator import (
+    COMMANDS,
     Indicator,
     all_of,
     any_of,
@@ -18,13 +19,13 @@ from watchfloor_agents.investigation.analysers.indicator import (
     equals,
     exists,
     none_of,
+    said,
     starts,
     types,
 )
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.logs.event import EventType
 from watchfloor_core.logs.fields import Field
-from watchfloor_core.logs.query import Condition
 from watchfloor_core.report import Scope
 
 _READS_MEMORY: Final = ("0x1010", "0x1038", "0x1410", "0x1418", "0x1438", "0x143a", "0x1fffff", "0x1f0fff", "0x1f1fff",
@@ -50,14 +51,8 @@ _SYSTEM_READERS: Final = any_of(
         "c:\\windows\\sysmon64.exe",
     ),
 )
-_COMMANDS: Final = types(EventType.PROCESS_START, EventType.SCRIPT)
 
-
-def _said(*words: str) -> Condition:
-    return any_of(contains(Field.PROCESS_COMMAND_LINE, *words), contains(Field.SCRIPT_TEXT, *words))
-
-
-CREDENTIAL_ACCESS: Final = (
+DUMPED_CREDENTIALS: Final = (
     Indicator(
         code="lsass_memory_read",
         title="The memory of LSASS was opened for reading",
@@ -129,8 +124,8 @@ CREDENTIAL_ACCESS: Final = (
         code="mimikatz_lsass",
         title="Commands that take secrets from the memory of LSASS",
         techniques=("T1003.001",),
-        types=_COMMANDS,
-        where=_said("sekurlsa::", "lsadump::lsa", "invoke-mimikatz", "dumpcreds", "out-minidump"),
+        types=COMMANDS,
+        where=said("sekurlsa::", "lsadump::lsa", "invoke-mimikatz", "dumpcreds", "out-minidump"),
         cite=(Field.PROCESS_COMMAND_LINE, Field.SCRIPT_TEXT),
         log_odds=3.0,
     ),
@@ -138,8 +133,8 @@ CREDENTIAL_ACCESS: Final = (
         code="pass_the_hash_command",
         title="A command that logs on with a stolen hash",
         techniques=("T1550.002",),
-        types=_COMMANDS,
-        where=_said("sekurlsa::pth", "pth-winexe", "invoke-smbexec -", "invoke-wmiexec -"),
+        types=COMMANDS,
+        where=said("sekurlsa::pth", "pth-winexe", "invoke-smbexec -", "invoke-wmiexec -"),
         cite=(Field.PROCESS_COMMAND_LINE, Field.SCRIPT_TEXT),
         log_odds=3.0,
     ),
@@ -213,8 +208,8 @@ CREDENTIAL_ACCESS: Final = (
         code="sam_tool",
         title="Commands that extract hashes from the SAM",
         techniques=("T1003.002",),
-        types=_COMMANDS,
-        where=_said("lsadump::sam", "invoke-powerdump", "get-bootkey", "dumphashes", "hashdump"),
+        types=COMMANDS,
+        where=said("lsadump::sam", "invoke-powerdump", "get-bootkey", "dumphashes", "hashdump"),
         cite=(Field.PROCESS_COMMAND_LINE, Field.SCRIPT_TEXT),
         log_odds=3.0,
     ),
@@ -237,7 +232,7 @@ CREDENTIAL_ACCESS: Final = (
         code="ntds_command",
         title="A command that copies the directory's database",
         techniques=("T1003.003",),
-        types=_COMMANDS,
+        types=COMMANDS,
         where=any_of(
             all_of(
                 contains(Field.PROCESS_COMMAND_LINE, "ntdsutil"),
@@ -299,8 +294,8 @@ CREDENTIAL_ACCESS: Final = (
         code="dcsync_command",
         title="A command that replicates directory secrets",
         techniques=("T1003.006",),
-        types=_COMMANDS,
-        where=_said("lsadump::dcsync", "invoke-dcsync", "drsuapi", "get-adreplaccount"),
+        types=COMMANDS,
+        where=said("lsadump::dcsync", "invoke-dcsync", "drsuapi", "get-adreplaccount"),
         cite=(Field.PROCESS_COMMAND_LINE, Field.SCRIPT_TEXT),
         log_odds=3.0,
     ),
@@ -314,117 +309,5 @@ CREDENTIAL_ACCESS: Final = (
         ),
         cite=(Field.FILE_PATH, Field.PROCESS_EXECUTABLE),
         log_odds=3.5,
-    ),
-    Indicator(
-        code="vault_read",
-        title="Credentials were read from the Windows vault",
-        techniques=("T1555.004",),
-        types=types(EventType.OBJECT_ACCESS),
-        where=all_of(equals(Field.EVENT_CODE, "5382"), exists(Field.OBJECT_NAME)),
-        cite=(Field.OBJECT_NAME, Field.EVENT_CODE),
-        log_odds=1.5,
-    ),
-    Indicator(
-        code="vault_script",
-        title="A script that reads the Windows vault",
-        techniques=("T1555.004",),
-        types=_COMMANDS,
-        where=_said("passwordvault", "vaultcli", "vaultcmd", "get-vaultcredential", "vault::"),
-        cite=(Field.PROCESS_COMMAND_LINE, Field.SCRIPT_TEXT),
-        log_odds=2.0,
-    ),
-    Indicator(
-        code="credential_prompt",
-        title="A script that asks the user for a password in a window of its own",
-        techniques=("T1056.002",),
-        types=_COMMANDS,
-        where=_said(
-            "promptforcredential", "get-credential -", "invoke-loginprompt", "creduipromptforwindowscredentials"
-        ),
-        cite=(Field.PROCESS_COMMAND_LINE, Field.SCRIPT_TEXT),
-        log_odds=2.0,
-    ),
-    Indicator(
-        code="credential_prompt_library",
-        title="A script host loaded the library that draws Windows' credential prompts",
-        techniques=("T1056.002",),
-        types=types(EventType.IMAGE_LOAD),
-        where=all_of(
-            ends(Field.DLL_PATH, "\\credui.dll"),
-            equals(Field.PROCESS_NAME, "powershell.exe", "pwsh.exe", "wscript.exe", "cscript.exe", "mshta.exe"),
-        ),
-        cite=(Field.DLL_PATH, Field.PROCESS_EXECUTABLE),
-        log_odds=1.5,
-    ),
-    Indicator(
-        code="kerberos_tool",
-        title="Commands that ask for, forge or inject Kerberos tickets",
-        techniques=("T1558",),
-        types=_COMMANDS,
-        where=any_of(
-            _said(
-                "asktgt",
-                "asktgs",
-                "kerberoast",
-                "asreproast",
-                "kerberos::ptt",
-                "kerberos::golden",
-                "createnetonly",
-                "invoke-rubeus",
-            ),
-            equals(Field.PROCESS_NAME, "rubeus.exe", "kekeo.exe"),
-        ),
-        cite=(Field.PROCESS_COMMAND_LINE, Field.SCRIPT_TEXT, Field.PROCESS_EXECUTABLE),
-        log_odds=3.5,
-    ),
-    Indicator(
-        code="weak_ticket_requested",
-        title="A service ticket with weak encryption was requested, which can be cracked off line",
-        techniques=("T1558.003",),
-        types=types(EventType.KERBEROS_TICKET),
-        where=all_of(
-            equals(Field.EVENT_CODE, "4769"),
-            equals(Field.TICKET_ENCRYPTION, "0x17", "0x18"),
-            none_of(ends(Field.SERVICE_NAME, "$"), equals(Field.SERVICE_NAME, "krbtgt")),
-        ),
-        cite=(Field.SERVICE_NAME, Field.TICKET_ENCRYPTION, Field.USER_NAME),
-        log_odds=1.5,
-        scope=Scope.TARGETED,
-    ),
-    Indicator(
-        code="weak_logon_ticket",
-        title="A ticket-granting ticket with weak encryption was asked for, as tools do that hold a hash",
-        techniques=("T1558",),
-        types=types(EventType.KERBEROS_TICKET),
-        where=all_of(
-            equals(Field.EVENT_CODE, "4768"), equals(Field.TICKET_ENCRYPTION, "0x17"), exists(Field.USER_NAME)
-        ),
-        cite=(Field.TICKET_ENCRYPTION, Field.USER_NAME, Field.SOURCE_IP),
-        log_odds=1.2,
-        scope=Scope.TARGETED,
-    ),
-    Indicator(
-        code="browser_secrets_read",
-        title="A program that is no browser opened a browser's store of passwords",
-        techniques=("T1555.003",),
-        types=types(EventType.OBJECT_ACCESS, EventType.FILE_READ),
-        where=all_of(
-            ends(Field.OBJECT_NAME, "\\login data", "\\logins.json", "\\key4.db"),
-            none_of(equals(Field.PROCESS_NAME, "chrome.exe", "msedge.exe", "firefox.exe", "brave.exe")),
-        ),
-        cite=(Field.OBJECT_NAME, Field.PROCESS_EXECUTABLE),
-        log_odds=2.0,
-    ),
-    Indicator(
-        code="password_search",
-        title="Files or registry values were searched for passwords",
-        techniques=("T1552",),
-        types=types(EventType.PROCESS_START),
-        where=all_of(
-            contains(Field.PROCESS_COMMAND_LINE, "findstr", "select-string", "reg query", "reg  query", "grep "),
-            contains(Field.PROCESS_COMMAND_LINE, "password", "cpassword", "passwd"),
-        ),
-        cite=(Field.PROCESS_COMMAND_LINE,),
-        log_odds=1.8,
     ),
 )

@@ -209,3 +209,11 @@ def none_of(*conditions: Condition) -> Not:
 
 def types(*some: EventType) -> frozenset[EventType]:
     return frozenset(some)
+
+
+COMMANDS: Final = types(EventType.PROCESS_START, EventType.SCRIPT)
+
+
+def said(*words: str) -> Condition:
+    """A command line or a script holds any of these."""
+    return any_of(contains(Field.PROCESS_COMMAND_LINE, *words), contains(Field.SCRIPT_TEXT, *words))
