@@ -26,6 +26,7 @@ UNEXPECTED: Final = 70
 GROUPS: Final = {
     "incident": "List, show, decide, merge and split incidents.",
     "evidence": "Show the evidence that findings cite.",
+    "labels": "Write what people said of incidents, to learn from and to measure agents by.",
     "alert": "Look at alerts: why one counts as a duplicate, and undo it.",
     "deadletter": "List malformed records and drive them in again.",
     "autonomy": "Show who decides what, and explain one incident's ruling.",

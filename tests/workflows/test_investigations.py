@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -281,3 +284,16 @@ async def test_what_is_looked_up_is_kept_as_evidence_and_asked_once(lab: Investi
         kinds = connection.execute(select(evidence.c.kind).where(evidence.c.id.in_(cited))).scalars()
         assert set(kinds) == {"lookup", "event"}
     assert all(lab.questions())
+
+
+TRACED = (
+    "import watchfloor_workflows.worker; from langsmith.utils import tracing_is_enabled; print(tracing_is_enabled())"
+)
+
+
+def test_what_is_investigated_is_reported_to_no_service_whatever_the_environment_says() -> None:
+    told = {f"{maker}_{name}": "true" for maker in ("LANGSMITH", "LANGCHAIN") for name in ("TRACING", "TRACING_V2")}
+    found = subprocess.run(
+        [sys.executable, "-c", TRACED], env={**os.environ, **told}, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "False"

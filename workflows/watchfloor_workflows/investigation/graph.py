@@ -6,6 +6,7 @@ of one node must differ in their state: ``round`` does.
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Executor as Threads
 from datetime import timedelta
 from typing import Any, Final, Protocol, TypedDict
@@ -21,6 +22,12 @@ from watchfloor_workflows.action_activities import HEARTBEAT_S, in_thread
 from watchfloor_workflows.investigation.records import InvestigationKey
 from watchfloor_workflows.investigation.researching import Opinion, Researcher, beating
 from watchfloor_workflows.investigation.stages import Investigator, Progress, Stage
+
+# LangGraph reports its runs to a service of its makers where these say so, perhaps for another program's sake. What is
+# investigated is reported nowhere.
+os.environ.update(
+    {f"{maker}_{name}": "false" for maker in ("LANGSMITH", "LANGCHAIN") for name in ("TRACING", "TRACING_V2")}
+)
 
 ATTEMPTS: Final = 12
 """Of one stage; what was answered before stays, so each attempt has less to do."""
