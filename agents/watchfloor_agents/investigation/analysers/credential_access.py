@@ -130,6 +130,15 @@ DUMPED_CREDENTIALS: Final = (
         log_odds=3.0,
     ),
     Indicator(
+        code="mimikatz_output",
+        title="A session of Mimikatz, which takes credentials from memory, stands in what was logged",
+        techniques=("T1003",),
+        types=COMMANDS,
+        where=said("mimikatz(powershell) # ", "mimikatz(commandline) # ", "mimikatz # ", "gentilkiwi.com/mimikatz"),
+        cite=(Field.SCRIPT_TEXT, Field.PROCESS_COMMAND_LINE),
+        log_odds=3.5,
+    ),
+    Indicator(
         code="pass_the_hash_command",
         title="A command that logs on with a stolen hash",
         techniques=("T1550.002",),
