@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Final, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -325,7 +326,8 @@ def _from_model(model: _Preimage) -> ActionProposal:
         incident_revision=model.incident.revision,
         action_class=action_class,
         tool=model.action.tool,
-        arguments={name: one.labelled() for name, one in model.action.arguments.items()},
+        # Read-only: what was parsed is kept, and the next to read these bytes gets the same object.
+        arguments=MappingProxyType({name: one.labelled() for name, one in model.action.arguments.items()}),
         target_kind=target.kind,
         target=target.labelled(),
         state_digest=target.state,

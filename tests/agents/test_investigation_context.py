@@ -191,6 +191,22 @@ def test_a_crown_jewel_and_the_past_are_told_and_weigh_nothing() -> None:
     assert all(one.stance is Stance.NEUTRAL and one.log_odds == 0 for one in report.findings)
 
 
+def test_a_crowd_of_entities_with_a_past_leaves_the_root_cause_in() -> None:
+    hosts = [f"ws{number}" for number in range(300)]
+    past: dict[str, dict[str, Value]] = {
+        one: {"incidents.decided": 400, "incidents.true_positive": number} for number, one in enumerate(hosts)
+    }
+    tiers: dict[str, dict[str, Value]] = {one: {"asset.value": one, "asset.tier": 1} for one in hosts}
+    known = [Known(ContextKind.HISTORY, past, "history"), Known(ContextKind.INVENTORY, tiers, "inventory")]
+    _, report = investigated(case(*((EntityKind.HOST, one) for one in hosts)), known, dump())
+    told = [one.text for one in report.findings if one.code == "entity_history"]
+    assert len(told) == sum(one.code == "critical_asset" for one in report.findings) == 10
+    # Those that were attacked most.
+    assert any('"ws299"' in one for one in told)
+    assert not any('"ws0"' in one for one in told)
+    assert report.root_cause is not None
+
+
 def test_a_runbook_for_a_technique_that_was_found_is_advice() -> None:
     books = Known(ContextKind.RUNBOOK, {"T1003.001": {"runbook.title": "LSASS was read", "runbook.path": "lsass.md"}})
     _, report = investigated(case(), [books], dump())

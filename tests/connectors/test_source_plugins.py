@@ -30,6 +30,7 @@ from watchfloor_core.logs.fields import Field
 from watchfloor_core.logs.query import Aggregate, EntityRef, Select, TimeRange
 from watchfloor_core.logs.source import Coverage, Events, Groups, Health, LogSource
 from watchfloor_core.plugins import load_plugin
+from watchfloor_service.detection.investigate import case_context_file
 
 HERE = "tests.connectors.test_source_plugins"
 HOST = EntityRef(EntityKind.HOST, "Web01")
@@ -231,6 +232,13 @@ class Answering:
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer  # type: ignore[return-value]  # that is the point
+
+
+def test_a_plug_in_can_be_named_for_one_investigation(context: Callable[..., ContextShelf], tmp_path: Path) -> None:
+    context()
+    copy = case_context_file(tmp_path / "context.yaml", "case-1", tmp_path)
+    [source] = ContextShelf(load_context_settings(copy), allowed=("owners",)).of("case-1")
+    assert source.look_up(LookUp(kind=ContextKind.INVENTORY, entities=(HOST,))).facts
 
 
 class TestLogs:

@@ -91,6 +91,12 @@ def test_arguments_that_are_changed_in_place_have_another_digest() -> None:
     assert len(seen) == 4
 
 
+def test_what_was_read_from_bytes_cannot_be_changed_for_the_next_reader() -> None:
+    proposal = parse_preimage(replace(PROPOSAL, arguments={"count": Labelled(1, Integrity.HUMAN)}).preimage())
+    with pytest.raises(TypeError):
+        proposal.arguments["count"] = Labelled(2, Integrity.HUMAN)  # type: ignore[index]  # that is the point
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from ipaddress import ip_address
 from typing import Final
 
@@ -61,8 +61,8 @@ def of_findings(view: CaseView, claims: Sequence[Claim]) -> tuple[Question, ...]
 
 def _questions(
     named: Sequence[EntityRef],
-    contexts: Sequence[ContextKind] | dict[ContextKind, tuple[EntityKind, ...]],
-    asked: frozenset[tuple[ContextKind, EntityRef]] | set[tuple[ContextKind, EntityRef]],
+    contexts: Iterable[ContextKind],
+    asked: Set[tuple[ContextKind, EntityRef]],
 ) -> Iterator[Question]:
     for context in contexts:
         wanted = {

@@ -22,12 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from watchfloor_connectors.logs.config import Option, Tenant
+from watchfloor_connectors.source_file import read_source_file
 from watchfloor_core.context import ContextKind
-from watchfloor_core.errors import ConfigurationError, Problem
-from watchfloor_guardrails.yaml_source import read_yaml
 
 FILE: Final = "context.yaml"
 
@@ -103,34 +102,12 @@ def load_context_settings(path: Path, *, is_required: bool = False) -> ContextSe
 
     Raises `ConfigurationError` with every mistake in it at once.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        if not is_required:
-            return NO_CONTEXT
-        raise ConfigurationError([Problem("there is no such file of sources of context", str(path))]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            [Problem(f"cannot be read ({error}); make it a readable UTF-8 file", str(path))]
-        ) from error
-    document = read_yaml(text, str(path))
-    problems = list(document.problems)
-    try:
-        model = ContextModel.model_validate(document.content)
-    except ValidationError as error:
-        for mistake in error.errors(include_url=False, include_input=False):
-            message = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
-            problems.append(document.problem(tuple(mistake["loc"]), message))
-        raise ConfigurationError(problems) from None
-    names = [one.name for one in model.sources]
-    problems += [
-        Problem(f"two sources are named {name!r}; evidence names its source, so give each its own", str(path))
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
-    problems += [
-        Problem(f"{name!r} is the name of a source that is always there; take another", str(path))
-        for name in sorted(RESERVED.intersection(names))
-    ]
-    if problems:
-        raise ConfigurationError(problems)
-    return ContextSettings(tuple(model.sources), path.absolute().parent)
+    model = read_source_file(
+        path,
+        ContextModel,
+        lambda file: [one.name for one in file.sources],
+        "sources of context",
+        is_required=is_required,
+        reserved=RESERVED,
+    )
+    return NO_CONTEXT if model is None else ContextSettings(tuple(model.sources), path.absolute().parent)

@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from typing import Final
 
+from watchfloor_connectors.contract import check_threads, require
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.context import ContextSource, Facts, LookUp, evidence_of_fact
 from watchfloor_core.logs.query import EntityRef
@@ -25,50 +25,26 @@ def check_context_source(source: ContextSource, *, knows: LookUp) -> None:
 
     ``knows``: a question to which it has an answer.
     """
-    _require(isinstance(source, ContextSource), f"{source!r} lacks a member of ContextSource")
-    _require(source.kind is knows.kind, f"its kind is {source.kind}, and what it knows is {knows.kind}")
+    require(isinstance(source, ContextSource), f"{source!r} lacks a member of ContextSource")
+    require(source.kind is knows.kind, f"its kind is {source.kind}, and what it knows is {knows.kind}")
     given = source.look_up(knows)
-    _require(bool(given.facts), "it does not know what it is said to know")
+    require(bool(given.facts), "it does not know what it is said to know")
     _check_answer(source, knows, given)
-    _require(source.look_up(knows) == given, "equal questions have different answers")
+    require(source.look_up(knows) == given, "equal questions have different answers")
     for kind in EntityKind:
         strange = replace(knows, entities=(EntityRef(kind, _HOSTILE), EntityRef(kind, "")), terms=(_HOSTILE,))
         answer = source.look_up(strange)
         _check_answer(source, strange, answer)
-        _require(not answer.facts, f"it knows a {kind.value} that nobody can know: {answer.facts[:1]}")
-    _check_threads(source, knows, given)
+        require(not answer.facts, f"it knows a {kind.value} that nobody can know: {answer.facts[:1]}")
+    check_threads(lambda: require(source.look_up(knows) == given, "an answer is not whole"))
 
 
 def _check_answer(source: ContextSource, question: LookUp, answer: Facts) -> None:
     coverage = answer.coverage
-    _require(coverage.source == source.name, f"it answers as {coverage.source!r}")
-    _require(coverage.health is Health.WHOLE or bool(coverage.reason), "it is not whole and gives no reason")
-    _require(coverage.health is not Health.DARK or not answer.facts, "it is dark and says something all the same")
+    require(coverage.source == source.name, f"it answers as {coverage.source!r}")
+    require(coverage.health is Health.WHOLE or bool(coverage.reason), "it is not whole and gives no reason")
+    require(coverage.health is not Health.DARK or not answer.facts, "it is dark and says something all the same")
     for one in answer.facts:
-        _require(one.entity is None or one.entity in question.entities, f"it speaks of {one.entity}, and was not asked")
-        _require(bool(one.fields), "a fact says nothing")
+        require(one.entity is None or one.entity in question.entities, f"it speaks of {one.entity}, and was not asked")
+        require(bool(one.fields), "a fact says nothing")
         evidence_of_fact(source.name, source.kind, one)
-
-
-def _check_threads(source: ContextSource, question: LookUp, expected: Facts) -> None:
-    problems: list[BaseException] = []
-
-    def ask() -> None:
-        try:
-            for _ in range(5):
-                _require(source.look_up(question) == expected, "an answer is not whole")
-        except BaseException as error:  # noqa: BLE001  # told by the thread that waits
-            problems.append(error)
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    if problems:
-        raise AssertionError(f"four threads at once: {problems[0]!r}")
-
-
-def _require(holds: bool, problem: str) -> None:
-    if not holds:
-        raise AssertionError(problem)

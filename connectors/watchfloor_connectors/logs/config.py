@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from watchfloor_connectors.channels.http import url_fault
-from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_connectors.source_file import read_source_file
+from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.keys.sources import parse_reference
-from watchfloor_guardrails.yaml_source import read_yaml
 
 FILE: Final = "logs.yaml"
 
@@ -187,35 +187,7 @@ def load_log_settings(path: Path, *, is_required: bool = False) -> LogSettings:
 
     Raises `ConfigurationError` with every mistake in it at once.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        if not is_required:
-            return NO_LOGS
-        raise ConfigurationError([Problem("there is no such file of log sources", str(path))]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            [Problem(f"cannot be read ({error}); make it a readable UTF-8 file", str(path))]
-        ) from error
-    document = read_yaml(text, str(path))
-    problems = list(document.problems)
-    try:
-        model = LogsModel.model_validate(document.content)
-    except ValidationError as error:
-        for mistake in error.errors(include_url=False, include_input=False):
-            message = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
-            problems.append(document.problem(tuple(mistake["loc"]), message))
-        raise ConfigurationError(problems) from None
-    problems += _named_twice(model, str(path))
-    if problems:
-        raise ConfigurationError(problems)
-    return LogSettings(tuple(model.sources), path.absolute().parent)
-
-
-def _named_twice(model: LogsModel, file: str) -> list[Problem]:
-    names = [one.name for one in model.sources]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    return [
-        Problem(f"two sources are named {name!r}; evidence names its source, so give each its own", file)
-        for name in twice
-    ]
+    model = read_source_file(
+        path, LogsModel, lambda file: [one.name for one in file.sources], "log sources", is_required=is_required
+    )
+    return NO_LOGS if model is None else LogSettings(tuple(model.sources), path.absolute().parent)

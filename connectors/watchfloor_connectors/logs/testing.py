@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from watchfloor_connectors.contract import check_threads, require
 from watchfloor_connectors.logs.listed import ListLogSource
 from watchfloor_core.alert import TimePrecision
 from watchfloor_core.logs.event import EventType, LogEvent, Value
@@ -50,60 +50,38 @@ def check_log_source(make: Callable[[Sequence[LogEvent]], LogSource], *, has_all
     it holds.
     """
     source = make(SAMPLE)
-    _require(isinstance(source, LogSource), f"{source!r} lacks a method of LogSource")
+    require(isinstance(source, LogSource), f"{source!r} lacks a method of LogSource")
     truth = ListLogSource(source.name, SAMPLE)
     for question in _QUESTIONS:
         given, meant = source.select(question), truth.select(question)
-        _require(_keys(given) == _keys(meant), f"{question}: {_keys(given)}, expected {_keys(meant)}")
-        _require(given.is_cut == meant.is_cut, f"{question}: is_cut is {given.is_cut}")
+        require(_keys(given) == _keys(meant), f"{question}: {_keys(given)}, expected {_keys(meant)}")
+        require(given.is_cut == meant.is_cut, f"{question}: is_cut is {given.is_cut}")
     for counting in _COUNTS:
         counted, right = source.aggregate(counting), truth.aggregate(counting)
-        _require(counted.groups == right.groups, f"{counting}: {counted.groups}, expected {right.groups}")
-        _require(counted.is_cut == right.is_cut, f"{counting}: is_cut is {counted.is_cut}")
+        require(counted.groups == right.groups, f"{counting}: {counted.groups}, expected {right.groups}")
+        require(counted.is_cut == right.is_cut, f"{counting}: is_cut is {counted.is_cut}")
     _check_coverage(source, has_all_types=has_all_types)
-    _require(make(()).select(Select(range=_ALL)).coverage.health is Health.DARK, "a source without events is not dark")
-    _check_threads(source)
+    require(make(()).select(Select(range=_ALL)).coverage.health is Health.DARK, "a source without events is not dark")
+    check_threads(
+        lambda: require(len(source.select(Select(range=_ALL)).events) == len(SAMPLE), "an answer is not whole")
+    )
 
 
 def _keys(answer: Events) -> list[tuple[int, str]]:
     return [(one.time_us, one.text(Field.PROCESS_NAME) or one.text(Field.DESTINATION_IP)) for one in answer.events]
 
 
-def _require(holds: bool, problem: str) -> None:
-    if not holds:
-        raise AssertionError(problem)
-
-
 def _check_coverage(source: LogSource, *, has_all_types: bool) -> None:
     before = TimeRange(START_US - 20, START_US - 10)
-    _require(source.coverage(before).health is Health.DARK, "time before its first event is not dark")
-    _require(bool(source.select(Select(range=before)).coverage.reason), "a dark answer gives no reason")
+    require(source.coverage(before).health is Health.DARK, "time before its first event is not dark")
+    require(bool(source.select(Select(range=before)).coverage.reason), "a dark answer gives no reason")
     inside = TimeRange(START_US, START_US + 9_000_000)
-    _require(source.coverage(inside).health is Health.WHOLE, f"time that it holds is {source.coverage(inside)}")
-    _require(source.coverage(_ALL.widened(60)).health is not Health.WHOLE, "time that it holds a part of is whole")
+    require(source.coverage(inside).health is Health.WHOLE, f"time that it holds is {source.coverage(inside)}")
+    require(source.coverage(_ALL.widened(60)).health is not Health.WHOLE, "time that it holds a part of is whole")
     if has_all_types:
         asked = Select(range=inside, types=frozenset({EventType.MAIL}))
         health = source.select(asked).coverage.health
-        _require(health is Health.PARTIAL, f"a kind of event that it has none of is {health}")
-
-
-def _check_threads(source: LogSource) -> None:
-    problems: list[BaseException] = []
-
-    def ask() -> None:
-        try:
-            for _ in range(5):
-                _require(len(source.select(Select(range=_ALL)).events) == len(SAMPLE), "an answer is not whole")
-        except BaseException as error:  # noqa: BLE001  # told by the thread that waits
-            problems.append(error)
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    if problems:
-        raise AssertionError(f"four threads at once: {problems[0]!r}")
+        require(health is Health.PARTIAL, f"a kind of event that it has none of is {health}")
 
 
 _QUESTIONS: Final = (

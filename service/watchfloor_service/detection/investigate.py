@@ -101,17 +101,17 @@ def _settings(settings: Settings, request: InvestigateRequest, out: Path) -> Set
         file.write(yaml.safe_dump({"sources": [source]}, allow_unicode=True).encode())
     values: dict[str, object] = {"data_dir": data, "logs_file": logs, "database_url": None, "temporal_address": None}
     if request.context is not None:
-        values["context_file"] = _context_file(request.context, _tenant(request), data)
+        values["context_file"] = case_context_file(request.context, _tenant(request), data)
     if request.autonomy is not None:
         values["autonomy_file"] = request.autonomy
     return settings.model_copy(update=values)
 
 
-def _context_file(path: Path, tenant: str, data: Path) -> Path:
+def case_context_file(path: Path, tenant: str, data: Path) -> Path:
     """The file again, for the case's tenant. Raises `ConfigurationError` with what is wrong in the one given."""
     settings = load_context_settings(path, is_required=True)
     sources = [
-        one.model_dump(exclude_none=True)
+        one.model_dump(mode="json", exclude_none=True)
         | {
             "tenants": [tenant],
             "paths": [str(settings.folder / each) for each in one.paths],

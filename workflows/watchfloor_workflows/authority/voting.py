@@ -64,8 +64,9 @@ _RECORDED = select(approval_vote.c.update_id, approval_vote.c.decision).where(
     approval_vote.c.principal == bindparam("principal"),
 )
 _VOTE = insert(approval_vote)
+_KEY_COLUMNS = tuple(column.label(f"of_key_{column.name}") for column in approver_key.c)
 _VOTES = (
-    select(approval_vote, *(column.label(f"of_key_{column.name}") for column in approver_key.c))
+    select(approval_vote, *_KEY_COLUMNS)
     .outerjoin(approver_key, approver_key.c.id == approval_vote.c.key_id)
     .where(
         approval_vote.c.tenant == bindparam("tenant"),
@@ -73,7 +74,7 @@ _VOTES = (
     )
     .order_by(approval_vote.c.decided_us, approval_vote.c.principal)
 )
-_KEY = select(approver_key).where(approver_key.c.id == bindparam("key_id"))
+_KEY = select(*_KEY_COLUMNS).where(approver_key.c.id == bindparam("key_id"))
 
 
 def record_vote(
@@ -171,23 +172,9 @@ def read_votes(connection: Connection, stored: StoredProposal) -> tuple[VoteReco
             Vote(row.principal, VoteDecision(row.decision), tuple(row.roles), row.decided_us),
             row.statement.encode(),
             row.assertion,
-            _key_of_vote(row),
+            None if row.of_key_id is None else _key(row),
         )
         for row in rows
-    )
-
-
-def _key_of_vote(row: Row[Any]) -> ApproverKey | None:
-    if row.key_id is None or row.of_key_principal is None:
-        return None
-    return ApproverKey(
-        key_id=row.key_id,
-        principal=row.of_key_principal,
-        kind=KeyKind(row.of_key_kind),
-        public_key=row.of_key_public_key,
-        credential_id=row.of_key_credential_id,
-        created_us=row.of_key_created_us,
-        revoked_us=row.of_key_revoked_us,
     )
 
 
@@ -199,13 +186,13 @@ def read_key(connection: Connection, key_id: str) -> ApproverKey | None:
 
 def _key(row: Row[Any]) -> ApproverKey:
     return ApproverKey(
-        key_id=row.id,
-        principal=row.principal,
-        kind=KeyKind(row.kind),
-        public_key=row.public_key,
-        credential_id=row.credential_id,
-        created_us=row.created_us,
-        revoked_us=row.revoked_us,
+        key_id=row.of_key_id,
+        principal=row.of_key_principal,
+        kind=KeyKind(row.of_key_kind),
+        public_key=row.of_key_public_key,
+        credential_id=row.of_key_credential_id,
+        created_us=row.of_key_created_us,
+        revoked_us=row.of_key_revoked_us,
     )
 
 

@@ -8,6 +8,7 @@ one, can have an attack put aside.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from watchfloor_agents.investigation import look_ups
@@ -25,6 +26,8 @@ MAX_LISTED: Final = 20
 LEAST_ODDS: Final = 0.3
 MOST_ODDS: Final = 1.8
 """Of one listing, by its confidence of 0 to 100. Feeds go stale and addresses change hands: none decides by itself."""
+MAX_TOLD: Final = 10
+"""Critical assets, and entities with a past, that become findings: what weighs nothing must not fill a report."""
 UNSTATED_CONFIDENCE: Final = 50
 CRITICAL_TIER: Final = 1
 RUNBOOK: Final = "runbook"
@@ -45,10 +48,12 @@ class ContextAnalyser:
             by_kind.setdefault(str(one.body.get("context")), []).append(one)
         listed = sorted(by_kind.get(ContextKind.INTELLIGENCE, ()), key=lambda one: (-_confidence(one), one.id))
         where = _named_in(view)
+        assets = _most_first(by_kind.get(ContextKind.INVENTORY, ()), "asset.tier", -1)
+        decided = _most_first(by_kind.get(ContextKind.HISTORY, ()), "incidents.true_positive")
         claims = [
             *(_listed(view, one, where) for one in listed[:MAX_LISTED]),
-            *_of_inventory(view, by_kind.get(ContextKind.INVENTORY, ())),
-            *_of_history(view, by_kind.get(ContextKind.HISTORY, ())),
+            *islice(_of_inventory(view, assets), MAX_TOLD),
+            *islice(_of_history(view, decided), MAX_TOLD),
             *_of_runbooks(view, by_kind.get(ContextKind.RUNBOOK, ())),
         ]
         return Analysis(tuple(claims))
@@ -125,6 +130,16 @@ def _of_runbooks(view: CaseView, facts: Sequence[Evidence]) -> Iterator[Claim]:
             time_us=view.case.range.start_us,
             stance=Stance.NEUTRAL,
         )
+
+
+def _most_first(facts: Sequence[Evidence], name: str, sign: int = 1) -> list[Evidence]:
+    """By a number that they state, the largest first, or with ``sign`` -1 the smallest; without it last."""
+
+    def rank(one: Evidence) -> tuple[bool, int, str]:
+        stated = one.value(name) or ""
+        return not stated.isdecimal(), -sign * int(stated) if stated.isdecimal() else 0, one.id
+
+    return sorted(facts, key=rank)
 
 
 def _named_in(view: CaseView) -> dict[tuple[str, str], tuple[EventEvidence, Citation]]:
