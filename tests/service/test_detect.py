@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from watchfloor_connectors.registry import Registry
+from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.settings import Settings
 from watchfloor_service.cli import app
 from watchfloor_service.detection.detect import RULE_COLUMNS
@@ -142,3 +143,13 @@ def test_a_second_run_replaces_the_first_whole(run: Run, tmp_path: Path, logs: P
     for _ in range(2):
         run("detect", logs, "--rules", rules, "--out", tmp_path / "out")
     assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["alerts.ndjson", "rules.csv"]
+
+
+def test_a_wrong_file_of_context_is_told_before_the_logs_are_read(tmp_path: Path) -> None:
+    (tmp_path / "context.yaml").write_text("sources:\n  - {name: a, kind: stixx, tenants: [x], paths: [y]}\n")
+    logs, rules = str(tmp_path / "no-such-log"), str(tmp_path / "no-such-rule")
+    arguments = [logs, "--rules", rules, "--context", str(tmp_path / "context.yaml"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["investigate", *arguments])
+    assert isinstance(done.exception, ConfigurationError)
+    assert "context.yaml:2" in str(done.exception)
+    assert not (tmp_path / "out").exists()

@@ -142,6 +142,13 @@ class TestCommand:
         assert told["after_the_agent"]["agrees"] == (line["agrees"] is True)
         assert "1 labels written" in self.run(settings, "labels", "export", str(file))
 
+    def test_a_file_that_cannot_be_written_is_told(self, store: Store, settings: Settings, tmp_path: Path) -> None:
+        store.close()
+        arguments = ["labels", "export", str(tmp_path / "none" / "labels.ndjson"), "--tenant", "acme"]
+        done = CliRunner().invoke(app, ["--data-dir", str(settings.data_dir), *arguments])
+        assert done.exit_code == 2
+        assert "cannot be written (No such file or directory); name a place that can" in done.output
+
     def test_without_any_label_the_file_is_empty(self, store: Store, settings: Settings, tmp_path: Path) -> None:
         store.close()
         file = tmp_path / "labels.ndjson"

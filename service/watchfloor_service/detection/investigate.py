@@ -60,6 +60,9 @@ def investigate(settings: Settings, request: InvestigateRequest, out: Path, *, i
 
     0: done. 1: done, and some of the logs could not be read. 130: interrupted; the same command goes on.
     """
+    if request.context is not None:
+        # Told before the work, not after it.
+        load_context_settings(request.context, is_required=True)
     found = detect(request.detect, out, is_quiet=is_quiet)
     print_detected(found)
     if not found.matched:

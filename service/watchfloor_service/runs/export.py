@@ -51,7 +51,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         fresh.replace(path)
     except OSError as error:
         raise ConfigurationError(
-            f"{str(path)!r} cannot be written ({error.strerror}); name another folder by --out"
+            f"{str(path)!r} cannot be written ({error.strerror}); name a place that can"
         ) from error
     finally:
         fresh.unlink(missing_ok=True)
