@@ -9,7 +9,7 @@ turn its alerts into dead letters.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from watchfloor_connectors.sigma import Sigma
 from watchfloor_connectors.suricata import Suricata
 from watchfloor_connectors.wazuh import Wazuh
 from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_core.plugins import find_entries
 from watchfloor_core.ports import Connector, Record
 from watchfloor_core.settings import Settings
 from watchfloor_core.untrusted import quote_untrusted
@@ -124,24 +125,13 @@ def _seen(records: Sequence[Record]) -> str:
 
 
 def _third_party(allowed: Sequence[str]) -> list[Connector]:
-    installed: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
-        installed.setdefault(entry.name, []).append(entry)
-    problems: list[Problem] = []
+    entries, problems = find_entries(GROUP, allowed, "connector")
     connectors: list[Connector] = []
-    for name in dict.fromkeys(allowed):
-        match installed.get(name, []):
-            case []:
-                known = ", ".join(sorted(installed)) or "none"
-                problems.append(Problem(f"connector {name!r} is allowed and not installed; installed are: {known}"))
-            case [entry]:
-                try:
-                    connectors.append(_loaded(entry))
-                except ConfigurationError as error:
-                    problems.extend(error.problems)
-            case several:
-                origins = ", ".join(entry.value for entry in several)
-                problems.append(Problem(f"connector {name!r} is installed more than once: {origins}"))
+    for entry in entries:
+        try:
+            connectors.append(_loaded(entry))
+        except ConfigurationError as error:
+            problems.extend(error.problems)
     if problems:
         raise ConfigurationError(problems)
     return connectors

@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from watchfloor_core.errors import ConfigurationError
+from watchfloor_core.errors import ConfigurationError, Problem
+
+
+def find_entries(group: str, allowed: Sequence[str], what: str) -> tuple[tuple[EntryPoint, ...], list[Problem]]:
+    """The entry points of a group that are allowed, in that order and not imported yet, and what is wrong with others.
+
+    ``what`` they are, for messages.
+    """
+    installed: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=group):
+        installed.setdefault(entry.name, []).append(entry)
+    found: list[EntryPoint] = []
+    problems: list[Problem] = []
+    for name in dict.fromkeys(allowed):
+        match installed.get(name, []):
+            case []:
+                known = ", ".join(sorted(installed)) or "none"
+                problems.append(Problem(f"{what} {name!r} is allowed and not installed; installed are: {known}"))
+            case [entry]:
+                found.append(entry)
+            case several:
+                origins = ", ".join(entry.value for entry in several)
+                problems.append(Problem(f"{what} {name!r} is installed more than once: {origins}"))
+    return tuple(found), problems
 
 
 def load_plugin(group: str, name: str, allowed: Sequence[str], setting: str) -> Callable[..., Any]:
@@ -17,13 +40,9 @@ def load_plugin(group: str, name: str, allowed: Sequence[str], setting: str) -> 
     """
     if name not in allowed:
         raise ConfigurationError(f"plug-in {name!r} is not allowed; add its name to {setting} where you trust its code")
-    found = [one for one in entry_points(group=group) if one.name == name]
-    if not found:
-        known = ", ".join(sorted({one.name for one in entry_points(group=group)})) or "none"
-        raise ConfigurationError(f"plug-in {name!r} is allowed and not installed ({group}); installed are: {known}")
-    if len(found) > 1:
-        origins = ", ".join(one.value for one in found)
-        raise ConfigurationError(f"plug-in {name!r} is installed more than once: {origins}")
+    found, problems = find_entries(group, (name,), "plug-in")
+    if problems:
+        raise ConfigurationError(problems)
     try:
         loaded = found[0].load()
     except Exception as error:  # someone else's code: whatever it raises, it is told as a mistake of configuration

@@ -27,6 +27,7 @@ from watchfloor_agents.investigation.testing import check_analyser
 from watchfloor_agents.investigation.view import CaseView, Question
 from watchfloor_connectors.logs.listed import ListLogSource
 from watchfloor_connectors.logs.testing import START_US, sample_event
+from watchfloor_core import plugins
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.logs.query import Select, TimeRange
 from watchfloor_core.report import Citation
@@ -174,7 +175,7 @@ def entries(*found: tuple[str, Callable[[], object]]) -> Callable[..., list[Entr
 
 
 def test_only_what_is_allowed_is_loaded_and_under_guard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "entry_points", entries(("theirs", Base), ("other", Failing)))
+    monkeypatch.setattr(plugins, "entry_points", entries(("theirs", Base), ("other", Failing)))
     assert registry.load_analysers(()) == ANALYSERS
     loaded = registry.load_analysers(("theirs",))
     assert loaded[:-1] == ANALYSERS
@@ -199,7 +200,7 @@ def raising() -> object:
 def test_what_cannot_be_loaded_stops_the_start_and_says_why(
     monkeypatch: pytest.MonkeyPatch, found: Sequence[Any], allowed: str, problem: str
 ) -> None:
-    monkeypatch.setattr(registry, "entry_points", entries(*found))
+    monkeypatch.setattr(plugins, "entry_points", entries(*found))
     with pytest.raises(ConfigurationError, match=problem):
         registry.load_analysers((allowed,))
 

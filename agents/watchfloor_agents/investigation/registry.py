@@ -8,13 +8,14 @@ missing would make "nothing found" of what nobody looked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Final
 
 from watchfloor_agents.investigation.analysers import ANALYSERS
 from watchfloor_agents.investigation.engine import Analyser
 from watchfloor_agents.investigation.guarded import Guarded
 from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_core.plugins import find_entries
 
 GROUP: Final = "watchfloor.analysers"
 
@@ -25,27 +26,17 @@ def load_analysers(allowed: Sequence[str]) -> tuple[Analyser, ...]:
     Raises `ConfigurationError` with every one that is not installed, is installed twice, cannot be loaded, or takes the
     name of another.
     """
-    installed: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
-        installed.setdefault(entry.name, []).append(entry)
+    entries, problems = find_entries(GROUP, allowed, "analyser")
     taken = {one.name for one in ANALYSERS}
-    problems: list[Problem] = []
     found: list[Analyser] = []
-    for name in dict.fromkeys(allowed):
-        match installed.get(name, []):
-            case []:
-                known = ", ".join(sorted(installed)) or "none"
-                problems.append(Problem(f"analyser {name!r} is allowed and not installed; installed are: {known}"))
-            case [_] if name in taken:
-                problems.append(Problem(f"analyser {name!r} has the name of one that ships; rename it"))
-            case [entry]:
-                try:
-                    found.append(Guarded(_loaded(entry)))
-                except ConfigurationError as error:
-                    problems.extend(error.problems)
-            case several:
-                origins = ", ".join(entry.value for entry in several)
-                problems.append(Problem(f"analyser {name!r} is installed more than once: {origins}"))
+    for entry in entries:
+        if entry.name in taken:
+            problems.append(Problem(f"analyser {entry.name!r} has the name of one that ships; rename it"))
+            continue
+        try:
+            found.append(Guarded(_loaded(entry)))
+        except ConfigurationError as error:
+            problems.extend(error.problems)
     if problems:
         raise ConfigurationError(problems)
     return (*ANALYSERS, *found)

@@ -7,7 +7,7 @@ points to a subclass of `ConfiguredTarget`. One that cannot be loaded stops the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Final, TypeAlias
 
 from watchfloor_connectors.targets.account import PosixAccount
@@ -17,6 +17,7 @@ from watchfloor_connectors.targets.nftables import Nftables
 from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
 from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_core.plugins import find_entries
 from watchfloor_guardrails.catalogue import CATALOGUE
 
 GROUP: Final = "watchfloor.targets"
@@ -31,26 +32,18 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
 
 def load_kinds(allowed: Sequence[str]) -> dict[str, Kind]:
     """Every kind by its name; ConfigurationError with all that cannot be loaded."""
-    installed: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
-        installed.setdefault(entry.name, []).append(entry)
     kinds = dict(BUILT_IN)
-    problems: list[Problem] = []
-    for name in dict.fromkeys(allowed):
-        match installed.get(name, []):
-            case _ if name in BUILT_IN:
-                problems.append(Problem(f"{name!r} is a kind that ships; take it out of targets_allowed"))
-            case []:
-                known = ", ".join(sorted(installed)) or "none"
-                problems.append(Problem(f"the kind {name!r} is allowed and not installed; installed are: {known}"))
-            case [entry]:
-                try:
-                    kinds[name] = _loaded(entry)
-                except ConfigurationError as error:
-                    problems.extend(error.problems)
-            case several:
-                origins = ", ".join(entry.value for entry in several)
-                problems.append(Problem(f"the kind {name!r} is installed more than once: {origins}"))
+    entries, problems = find_entries(GROUP, [name for name in allowed if name not in BUILT_IN], "the kind")
+    problems += [
+        Problem(f"{name!r} is a kind that ships; take it out of targets_allowed")
+        for name in dict.fromkeys(allowed)
+        if name in BUILT_IN
+    ]
+    for entry in entries:
+        try:
+            kinds[entry.name] = _loaded(entry)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
     if problems:
         raise ConfigurationError(problems)
     return kinds
