@@ -212,7 +212,7 @@ def test_only_the_executors_process_makes_an_executor_and_only_its_activities_us
 WRITERS: Final = {
     "action_grant": {"workflows.authority.granting"},
     "approval_vote": {"workflows.authority.voting"},
-    "execution": {"workflows.authority.executing"},
+    "execution": {"workflows.authority.executing", "workflows.authority.pulse"},
     "lease": {"workflows.authority.executing", "workflows.authority.leases"},
     "approver_key": {"service.access.approver_keys", "workflows.testing.actions"},
     # The migration makes the row of everything, without which nothing acts.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from watchfloor_core.errors import ConfigurationError, UnavailableError
 from watchfloor_core.telemetry.logs import configure_logging
+from watchfloor_service.collector import rare_collections
 from watchfloor_service.invocation import current_settings
 from watchfloor_service.supervision.heartbeat import BEAT_EVERY_S, Heartbeat
 from watchfloor_service.supervision.part import PartName
@@ -71,7 +72,8 @@ async def _work(settings: Settings, heartbeat: Heartbeat) -> None:
 
     beating = asyncio.create_task(_beat(heartbeat))
     try:
-        await run_worker(settings, on_ready=heartbeat.ready)
+        with rare_collections():
+            await run_worker(settings, on_ready=heartbeat.ready)
     finally:
         beating.cancel()
 
@@ -81,7 +83,8 @@ async def _execute(settings: Settings, heartbeat: Heartbeat) -> None:
 
     beating = asyncio.create_task(_beat(heartbeat))
     try:
-        await run_executor(settings, on_ready=heartbeat.ready)
+        with rare_collections():
+            await run_executor(settings, on_ready=heartbeat.ready)
     finally:
         beating.cancel()
 

@@ -56,7 +56,7 @@ from watchfloor_service.api.routes import (
 from watchfloor_service.api.routes import approvals as approvals_routes
 from watchfloor_service.api.throttle import FailureThrottle
 from watchfloor_service.channels.parts import AccountRoles, ChannelParts
-from watchfloor_service.intake.collector import rare_collections
+from watchfloor_service.collector import rare_collections
 from watchfloor_service.intake.folder import FolderIntake
 from watchfloor_service.intake.webhook_file import FILE as WEBHOOK_FILE
 from watchfloor_service.intake.webhook_file import load_webhooks

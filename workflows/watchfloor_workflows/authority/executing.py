@@ -16,9 +16,7 @@ recorded as failed meanwhile, the outcome is unknown.
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -56,6 +54,7 @@ from watchfloor_workflows.action_messages import (
 from watchfloor_workflows.authority.budgets import charge, refund
 from watchfloor_workflows.authority.freezes import freeze_class
 from watchfloor_workflows.authority.granting import find_authority
+from watchfloor_workflows.authority.pulse import Pulse
 from watchfloor_workflows.authority.records import StoredProposal, entry_about, read_proposal, write_proposal
 from watchfloor_workflows.authority.sealing import ruling_entry
 from watchfloor_workflows.authority.surroundings import Observed, scopes_of, surroundings
@@ -63,15 +62,10 @@ from watchfloor_workflows.policy import Policy
 
 logger = logging.getLogger(__name__)
 
-BEAT_S: Final = 2.0
-"""How often an executor says that it is still at it."""
 DEAD_AFTER_S: Final = 15.0
 """An executor that has not said so for this long is gone, and whatever it had started has run into its time limit."""
 READ_BACK_TRIES: Final = 3
 HOUR_S: Final = 3_600
-_BEAT: Final = update(execution).where(
-    execution.c.tenant == bindparam("t"), execution.c.grant_id == bindparam("g"), execution.c.phase == "acting"
-)
 _ENVELOPE: Final = (
     select(
         action_grant.c.envelope,
@@ -96,6 +90,19 @@ _FINISH: Final = update(execution).where(
     execution.c.phase == "acting",
 )
 _HOLD: Final = insert(lease)
+_LET_GO: Final = (
+    update(lease)
+    .where(
+        lease.c.tenant == bindparam("of_tenant"),
+        lease.c.action_class.in_(bindparam("undone", expanding=True)),
+        lease.c.tool == bindparam("of_tool"),
+        lease.c.target_kind == bindparam("of_kind"),
+        lease.c.target_value == bindparam("of_value"),
+        lease.c.state != "ended",
+    )
+    .values(state="ended", ended_us=bindparam("at"), undo_proposal_id=bindparam("by"))
+    .returning(lease.c.proposal_id)
+)
 
 
 class Tools(Protocol):
@@ -140,6 +147,7 @@ class Executor:
         self._name = name
         self._party = party
         self._dead_after_us = int(dead_after_s * MICROSECONDS)
+        self._pulse = Pulse(store)
 
     def observe(self, ref: ProposalRef) -> ObserveTargetResult:
         """Look at the target of a draft. Raises `UnavailableError` where that may be tried again."""
@@ -236,7 +244,7 @@ class Executor:
         tool = self._tools.of(tenant, action.tool)
         problem: str | None = None
         is_certain = True
-        with self._beating(tenant, consumed.grant.grant_id):
+        with self._pulse.beating(tenant, consumed.grant.grant_id):
             try:
                 if now_us() - consumed.at_us >= self._dead_after_us:
                     raise NotDoneError("this executor stood still for so long that it counts as dead")
@@ -341,27 +349,6 @@ class Executor:
             write_proposal(connection, stored.tenant, stored.id, values, told)
         return ExecuteActionResult(ProposalStatus.REFUSED, reason)
 
-    @contextmanager
-    def _beating(self, tenant: str, grant_id: str) -> Iterator[None]:
-        """Meanwhile the row says that somebody is at it, so that a stop waits and nobody takes over."""
-        ended = threading.Event()
-
-        def beat() -> None:
-            while not ended.wait(BEAT_S):
-                try:
-                    with self._store.write() as connection:
-                        connection.execute(_BEAT.values(beat_us=now_us()), {"t": tenant, "g": grant_id})
-                except UnavailableError as error:
-                    logger.warning("the store did not take a sign of life: %s", error)
-
-        thread = threading.Thread(target=beat, name="execution-beat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
 
 def _outcome(effect: Effect, problem: str | None, *, is_certain: bool) -> tuple[ProposalStatus, str]:
     """What is recorded: what the target shows counts, and never what the tool's interface answered."""
@@ -424,19 +411,18 @@ def _end_lease(connection: Connection, stored: StoredProposal, parent_id: str) -
     """Where this takes containments of its target back, they have ended, and were seen to have ended; whoever asked."""
     proposal = stored.sealed()
     undone = [one.name for one in CATALOGUE.values() if one.is_containment and one.undo == proposal.action_class]
-    ended = connection.scalars(
-        update(lease)
-        .where(
-            lease.c.tenant == stored.tenant,
-            lease.c.action_class.in_(undone),
-            lease.c.tool == proposal.tool,
-            lease.c.target_kind == proposal.target_kind,
-            lease.c.target_value == str(proposal.target.value),
-            lease.c.state != "ended",
-        )
-        .values(state="ended", ended_us=now_us(), undo_proposal_id=stored.id)
-        .returning(lease.c.proposal_id)
-    )
+    if not undone:
+        return []
+    asked = {
+        "of_tenant": stored.tenant,
+        "undone": undone,
+        "of_tool": proposal.tool,
+        "of_kind": proposal.target_kind,
+        "of_value": str(proposal.target.value),
+        "at": now_us(),
+        "by": stored.id,
+    }
+    ended = connection.scalars(_LET_GO, asked)
     return [
         entry_about(stored, "lease", {"state": "ended", "lease": one}, parent_id=parent_id) for one in sorted(ended)
     ]

@@ -12,11 +12,12 @@ one writer at a time, so none of them is left when the throw has its turn.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Row, bindparam, select, text
+from sqlalchemy import Connection, Row, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from watchfloor_core.clock import now_us
@@ -31,6 +32,7 @@ from watchfloor_guardrails.switches import ALL, parse_scope, refusals_to_release
 LOCK_KEY: Final = 0x5746_4B49_4C4C_0001
 """PostgreSQL's advisory lock of consumptions; any number that nothing else of ours takes."""
 
+_READ_COLUMNS: Final = (kill_switch.c.scope, kill_switch.c.epoch, kill_switch.c.is_engaged)
 _CONSUME: Final = text("SELECT current_setting('transaction_isolation') FROM pg_advisory_xact_lock_shared(:key)")
 _THROW: Final = text(
     "INSERT INTO kill_switch (scope, epoch, is_engaged, changed_by, reason, changed_us) "
@@ -39,9 +41,15 @@ _THROW: Final = text(
     "changed_by = excluded.changed_by, reason = excluded.reason, changed_us = excluded.changed_us "
     "RETURNING epoch"
 )
-_READ: Final = select(kill_switch.c.scope, kill_switch.c.epoch, kill_switch.c.is_engaged).where(
-    kill_switch.c.scope.in_(bindparam("scopes", expanding=True))
-)
+# The scopes go as one array: a list of parameters is spelled out anew for every question.
+_READ: Final = {
+    "sqlite": text(
+        "SELECT scope, epoch, is_engaged FROM kill_switch WHERE scope IN (SELECT value FROM json_each(:scopes))"
+    ).columns(*_READ_COLUMNS),
+    "postgresql": text("SELECT scope, epoch, is_engaged FROM kill_switch WHERE scope = ANY(:scopes)").columns(
+        *_READ_COLUMNS
+    ),
+}
 # An epoch is compared and moved by one statement, so of two people who let go at once only one does.
 _LET_GO: Final = text(
     "UPDATE kill_switch SET epoch = epoch + 1, is_engaged = false, changed_by = :principal, reason = :reason, "
@@ -103,7 +111,9 @@ def read_switches(connection: Connection, scopes: Collection[str], *, lock: bool
             if isolation != "read committed":
                 # Its snapshot could be older than the lock, and then neither side would see the other.
                 raise ValueError(f"the transaction is {isolation}; lock switches in one of Store.write()")
-        rows = connection.execute(_READ, {"scopes": asked}).all()
+        is_sqlite = connection.dialect.name == "sqlite"
+        scopes_asked = json.dumps(asked) if is_sqlite else list(asked)
+        rows = connection.execute(_READ[connection.dialect.name], {"scopes": scopes_asked}).all()
     except SQLAlchemyError as error:
         raise UnavailableError("the kill switches cannot be read; nothing acts until they can") from error
     found = {row.scope: row for row in rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, exists, func, select
+from sqlalchemy import Connection, bindparam, exists, func, or_, select
 
 from watchfloor_core.clock import MICROSECONDS
 from watchfloor_core.incident import AutonomyLevel, Function
@@ -101,7 +101,7 @@ _STANDING: Final = select(
     .where(
         ledger_entry.c.tenant == bindparam("tenant"),
         ledger_entry.c.chain == bindparam("incident_id"),
-        ledger_entry.c.kind.in_(EDITS),
+        or_(*(ledger_entry.c.kind == kind for kind in EDITS)),
     )
     .label("is_edited"),
     exists(SELECT_TARGET).label("has_target"),

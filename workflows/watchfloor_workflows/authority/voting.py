@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +41,7 @@ from watchfloor_workflows.authority.records import (
     write_proposal,
 )
 from watchfloor_workflows.authority.sealing import requirement_from_json, terms_of
-from watchfloor_workflows.authority.voters import roles_still_held
+from watchfloor_workflows.authority.voters import held_now, roles_still_held, standing_of
 from watchfloor_workflows.policy import Policy
 
 HOUR_S = 3_600
@@ -66,7 +66,7 @@ _RECORDED = select(approval_vote.c.update_id, approval_vote.c.decision).where(
 _VOTE = insert(approval_vote)
 _KEY_COLUMNS = tuple(column.label(f"of_key_{column.name}") for column in approver_key.c)
 _VOTES = (
-    select(approval_vote, *_KEY_COLUMNS)
+    select(approval_vote, *_KEY_COLUMNS, *standing_of(approval_vote.c.principal))
     .outerjoin(approver_key, approver_key.c.id == approval_vote.c.key_id)
     .where(
         approval_vote.c.tenant == bindparam("tenant"),
@@ -153,28 +153,25 @@ def approval_record(connection: Connection, stored: StoredProposal) -> ApprovalR
     was asked."""
     if stored.deadline_us is None:
         return None
-    records = tuple(
-        replace(
-            one,
-            vote=replace(
-                one.vote, roles=roles_still_held(connection, stored.tenant, one.vote.principal, one.vote.roles)
-            ),
-        )
-        for one in read_votes(connection, stored)
-    )
+    records = tuple(_record_of(row, held_now(row, row.roles)) for row in _vote_rows(connection, stored))
     return ApprovalRecord(stored.id, stored.deadline_us, records)
 
 
 def read_votes(connection: Connection, stored: StoredProposal) -> tuple[VoteRecord, ...]:
-    rows = connection.execute(_VOTES, {"tenant": stored.tenant, "proposal_id": stored.id}).all()
-    return tuple(
-        VoteRecord(
-            Vote(row.principal, VoteDecision(row.decision), tuple(row.roles), row.decided_us),
-            row.statement.encode(),
-            row.assertion,
-            None if row.of_key_id is None else _key(row),
-        )
-        for row in rows
+    """Every vote as it was cast, the first first."""
+    return tuple(_record_of(row, tuple(row.roles)) for row in _vote_rows(connection, stored))
+
+
+def _vote_rows(connection: Connection, stored: StoredProposal) -> Sequence[Row[Any]]:
+    return connection.execute(_VOTES, {"tenant": stored.tenant, "proposal_id": stored.id}).all()
+
+
+def _record_of(row: Row[Any], roles: tuple[str, ...]) -> VoteRecord:
+    return VoteRecord(
+        Vote(row.principal, VoteDecision(row.decision), roles, row.decided_us),
+        row.statement.encode(),
+        row.assertion,
+        None if row.of_key_id is None else _key(row),
     )
 
 
