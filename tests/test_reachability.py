@@ -417,6 +417,7 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
         {FILES},
         "notes of its own on which accounts it has locked; a program does the rest",
     ),
+    "connectors.targets.sigma_filters": ({FILES}, "the folder of Sigma filters"),
     "connectors.targets.blocklist": ({FILES}, "the folder of the blocklist"),
     "connectors.targets.entries": ({FILES}, "entries of the quarantine"),
     "connectors.targets.files": ({FILES}, "writing a tool's own file whole or not at all"),

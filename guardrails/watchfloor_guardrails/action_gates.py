@@ -14,6 +14,7 @@ from watchfloor_core.incident import AutonomyLevel
 from watchfloor_guardrails.action_context import ActionContext, PolicyInForce, Spending
 from watchfloor_guardrails.autonomy import Cap, CapName
 from watchfloor_guardrails.blast import MILLION
+from watchfloor_guardrails.catalogue import function_of
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.engine import engine_ceiling
 from watchfloor_guardrails.gates import RuleHit, RulingDecision
@@ -36,7 +37,7 @@ def stops(proposal: ActionProposal, context: ActionContext, policy: PolicyInForc
     yield _gate("proposal", "; ".join(proposal.faults()) or None, _DENY, "every field is in its range")
     yield _gate("kill_switch", _switch(proposal, context), _DENY, f"none is engaged at epoch {proposal.kill_epoch}")
     yield _gate("expiry", _expiry(proposal, context), _DENY, "the proposal is still valid")
-    yield _gate("incident", _incident(context), _DENY, "the incident is as it was in all that matters")
+    yield _gate("incident", _incident(proposal, context), _DENY, "the incident is as it was in all that matters")
     yield _gate("policy_version", _policy(proposal, policy), _DENY, "the policy is the one it was made under")
     yield _gate("tool_pin", _pin(proposal, context), _DENY, "the tool is the one it was made for")
     yield _gate("target_state", _state(proposal, context), _DENY, "the target is as it was")
@@ -131,13 +132,13 @@ def _expiry(proposal: ActionProposal, context: ActionContext) -> str | None:
     return None if context.now_us < proposal.expires_us else "the proposal has expired; propose it anew"
 
 
-def _incident(context: ActionContext) -> str | None:
+def _incident(proposal: ActionProposal, context: ActionContext) -> str | None:
     if context.undoes is not None:
         # What was contained is let go whatever became of the incident.
         return None
     if context.facts_now is None:
         return "the incident cannot be read"
-    return material_change(context.facts_at_proposal, context.facts_now)
+    return material_change(context.facts_at_proposal, context.facts_now, function_of(proposal.action_class))
 
 
 def _policy(proposal: ActionProposal, policy: PolicyInForce) -> str | None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from watchfloor_core.incident import AutonomyLevel, Function
+from watchfloor_core.incident import AutonomyLevel
 from watchfloor_guardrails.action_context import ActionContext, PolicyInForce
 from watchfloor_guardrails.action_gates import asks, caps_on, level_gate, stops
 from watchfloor_guardrails.approval import ApprovalRequirement, excluded_people
 from watchfloor_guardrails.autonomy import Cap, CapName, EffectiveLevel, effective_level
+from watchfloor_guardrails.catalogue import function_of
 from watchfloor_guardrails.cedar import CedarEffect, CedarHit, CedarRequest
 from watchfloor_guardrails.gates import RuleHit, RulingDecision, strictest
 from watchfloor_guardrails.limits import APPROVER_ROLES
@@ -84,7 +85,7 @@ def rule_action(proposal: ActionProposal, context: ActionContext) -> ActionRulin
 def task_of(proposal: ActionProposal, context: ActionContext) -> Task:
     """What the matrix is asked about."""
     return Task(
-        Function.INCIDENT_RESPONSE,
+        function_of(proposal.action_class),
         proposal.action_class,
         context.facts_at_proposal.alert_family,
         proposal.blast.tier,
@@ -162,7 +163,7 @@ def _request(proposal: ActionProposal, context: ActionContext, level: AutonomyLe
         target_value=str(proposal.target.value),
         groups=context.groups,
         tenant=proposal.tenant,
-        function=Function.INCIDENT_RESPONSE.value,
+        function=function_of(proposal.action_class).value,
         tool=proposal.tool,
         level=int(level),
         asset_tier=proposal.blast.tier,

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from watchfloor_core.incident import Function
+
+_HOUR_S: Final = 3_600
+_DAY_S: Final = 24 * _HOUR_S
+
 
 class TargetKind(StrEnum):
     """What an action is done to (OpenC2 target types, ours where it has none)."""
@@ -23,6 +28,8 @@ class TargetKind(StrEnum):
     """``<pid>@<start time>``: the start time tells a process from a later one of the same number."""
     FILE = "file"
     """An absolute path."""
+    FILTER = "filter"
+    """What a detection rule no longer reports: the text of a `watchfloor_guardrails.rule_filter.RuleFilter`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +45,15 @@ class ActionClass:
     """It holds something back, so it ends: a lease is opened."""
     max_lease_s: int | None = None
     """The longest that it may last without being decided on anew, in seconds."""
+    standard_lease_s: int = 4 * _HOUR_S
+    """How long it lasts where nobody asks for another time limit, in seconds."""
+    function: Function = Function.INCIDENT_RESPONSE
+    """Whose autonomy it takes."""
 
     @property
     def is_reversible(self) -> bool:
         return self.undo is not None
 
-
-_DAY_S: Final = 86_400
 
 _ALL: Final = (
     ActionClass("deny ip", TargetKind.IP, "allow ip", is_containment=True, max_lease_s=30 * _DAY_S),
@@ -53,8 +62,31 @@ _ALL: Final = (
     ActionClass("enable user", TargetKind.USER, "disable user", is_containment=False),
     ActionClass("contain file", TargetKind.FILE, "restore file", is_containment=True, max_lease_s=90 * _DAY_S),
     ActionClass("restore file", TargetKind.FILE, "contain file", is_containment=False),
+    # Less is seen while it lasts, so it ends like a containment; and the level of those who detect decides on it.
+    ActionClass(
+        "create filter",
+        TargetKind.FILTER,
+        "delete filter",
+        is_containment=True,
+        max_lease_s=90 * _DAY_S,
+        standard_lease_s=30 * _DAY_S,
+        function=Function.THREAT_DETECTION,
+    ),
+    ActionClass(
+        "delete filter",
+        TargetKind.FILTER,
+        "create filter",
+        is_containment=False,
+        function=Function.THREAT_DETECTION,
+    ),
     # A process that has ended does not come back with what it held.
     ActionClass("stop process", TargetKind.PROCESS, None, is_containment=False),
 )
 
 CATALOGUE: Final[Mapping[str, ActionClass]] = {one.name: one for one in _ALL}
+
+
+def function_of(action_class: str) -> Function:
+    """The function whose autonomy an action takes; that of response for a class that is not known here."""
+    known = CATALOGUE.get(action_class)
+    return Function.INCIDENT_RESPONSE if known is None else known.function

@@ -24,7 +24,7 @@ entity Proposer {
 
 // What the action is done to. resource == Target::"<kind> <value>", resource in Group::"<group>"
 entity Target in [Group] {
-  kind: String,            // "ip", "user", "process", "file"
+  kind: String,            // "ip", "user", "process", "file", "filter"
   value: String,
   tier: Long,              // 0 (crown jewel) to 3; unknown assets are 2
   address?: ipaddr,        // of kind "ip"; an IPv4 address in IPv6 form is given as IPv4
@@ -32,7 +32,7 @@ entity Target in [Group] {
 
 type Situation = {
   tenant: String,
-  function: String,        // "incident_response"
+  function: String,        // "incident_response"; "threat_detection" for filters of rules
   tool: String,
   level: Long,             // autonomy in force, 0 to 4, after every cap
   asset_tier: Long,        // the most critical that the action touches

@@ -7,10 +7,13 @@ closure or a target that is no longer part of the incident does.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from watchfloor_core.alert import Severity
-from watchfloor_core.incident import Verdict
+from watchfloor_core.incident import Function, Verdict
 from watchfloor_guardrails.closing_rule import severity_rank
+
+HARMLESS: Final = frozenset({Verdict.FALSE_POSITIVE, Verdict.BENIGN_POSITIVE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,14 @@ class IncidentFacts:
     """The proposal's target stands in it, or a person named the target."""
 
 
-def material_change(before: IncidentFacts, now: IncidentFacts) -> str | None:
-    """Why a proposal made on ``before`` no longer holds, in words for a person; None where it does."""
+def material_change(before: IncidentFacts, now: IncidentFacts, function: Function) -> str | None:
+    """Why a proposal of this function made on ``before`` no longer holds, in words for a person; None where it does.
+
+    A response rests on an open incident that is as bad as it was. What tunes a detection rests on one that is held for
+    harmless, open or closed.
+    """
+    if function is Function.THREAT_DETECTION:
+        return _no_longer_harmless(before, now)
     if not now.is_open:
         return "the incident is no longer open"
     if now.verdict is not before.verdict:
@@ -39,4 +48,12 @@ def material_change(before: IncidentFacts, now: IncidentFacts) -> str | None:
         return f"the most critical asset was of tier {before.asset_tier} and is of tier {now.asset_tier}"
     if severity_rank(now.severity) < severity_rank(before.severity):
         return f"the severity fell from {before.severity.name.lower()} to {now.severity.name.lower()}"
+    return None
+
+
+def _no_longer_harmless(before: IncidentFacts, now: IncidentFacts) -> str | None:
+    if now.verdict not in HARMLESS:
+        return f"nobody holds the incident for harmless: its verdict is {now.verdict or 'none'}"
+    if now.asset_tier != before.asset_tier:
+        return f"the most critical asset was of tier {before.asset_tier} and is of tier {now.asset_tier}"
     return None

@@ -17,7 +17,7 @@ from typing import Final
 
 from watchfloor_core.canonical import JsonValue, canonical
 from watchfloor_core.errors import ConfigurationError, Problem
-from watchfloor_core.incident import Function
+from watchfloor_guardrails.catalogue import function_of
 from watchfloor_guardrails.matrix import Selector, Task
 
 APPROVER_ROLES: Final = ("responder", "lead")
@@ -152,7 +152,7 @@ class LimitTable:
 
     def limits_for(self, tenant: str, action_class: str) -> ActionLimits:
         """What holds for one action."""
-        task = Task(Function.INCIDENT_RESPONSE, action_class, "", None, tenant)
+        task = Task(function_of(action_class), action_class, "", None, tenant)
         matching = [row for row in self.rows if row.selector.matches(task)]
         return max(matching, key=lambda row: row.selector.specificity).limits if matching else self.defaults
 

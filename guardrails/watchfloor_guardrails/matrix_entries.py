@@ -165,10 +165,11 @@ class RowEntry(Entry):
         return self
 
     @model_validator(mode="after")
-    def _actions_are_for_response(self) -> Self:
+    def _actions_are_of_their_function(self) -> Self:
         # Such a row would match no task, and so silently not restrict.
-        if self.action_class in CATALOGUE and self.function is not Function.INCIDENT_RESPONSE:
-            raise ValueError(f"{self.action_class!r} belongs to rows of incident_response, not of {self.function}")
+        known = CATALOGUE.get(self.action_class or "")
+        if known is not None and self.function is not known.function:
+            raise ValueError(f"{self.action_class!r} belongs to rows of {known.function}, not of {self.function}")
         if self.action_class == INVESTIGATE_INCIDENT and self.function is not Function.INVESTIGATION:
             raise ValueError(f"{self.action_class!r} belongs to rows of investigation, not of {self.function}")
         return self

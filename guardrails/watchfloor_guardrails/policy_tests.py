@@ -14,9 +14,9 @@ from typing import Annotated, Final
 from pydantic import Field, JsonValue, PlainValidator, ValidationError
 
 from watchfloor_core.errors import ConfigurationError, Problem
-from watchfloor_core.incident import AutonomyLevel, Function
+from watchfloor_core.incident import AutonomyLevel
 from watchfloor_guardrails.autonomy import AutonomyMatrix, Task
-from watchfloor_guardrails.catalogue import CATALOGUE
+from watchfloor_guardrails.catalogue import CATALOGUE, function_of
 from watchfloor_guardrails.cedar import CedarEffect, CedarHit, CedarPolicies, CedarRequest
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.limits import ActionLimits, LimitTable
@@ -71,7 +71,7 @@ def run_policy_test(
 ) -> PolicyTestResult:
     """What the policy says about one example, against what is expected."""
     entry = test.request
-    task = Task(Function.INCIDENT_RESPONSE, entry.action_class, entry.alert_family, entry.asset_tier, entry.tenant)
+    task = Task(function_of(entry.action_class), entry.action_class, entry.alert_family, entry.asset_tier, entry.tenant)
     level = matrix.row_for(task).level
     hits = cedar.evaluate(entry.to_request(level))
     found = limits.limits_for(entry.tenant, entry.action_class)
@@ -191,7 +191,7 @@ class _RequestEntry(Entry):
             target_value=self.target,
             groups=self.groups,
             tenant=self.tenant,
-            function=Function.INCIDENT_RESPONSE.value,
+            function=function_of(self.action_class).value,
             tool=self.tool,
             level=int(configured if self.level is None else self.level),
             asset_tier=self.asset_tier,

@@ -143,6 +143,10 @@ LogPaths = Annotated[
 RulePaths = Annotated[
     list[Path], typer.Option("--rules", help="Sigma rules: a file, folder or zip archive. May be given again.")
 ]
+FilterPaths = Annotated[
+    list[Path] | None,
+    typer.Option("--filters", help="Sigma filters: what rules no longer report. Kept apart, never dropped."),
+]
 Level = Annotated[Severity, typer.Option("--level", help="The least severe rules that run.")]
 
 
@@ -150,14 +154,17 @@ Level = Annotated[Severity, typer.Option("--level", help="The least severe rules
 def detect(
     logs: LogPaths,
     rules: RulePaths,
-    out: Annotated[Path, typer.Option(help="Folder for alerts.ndjson and rules.csv.")] = Path("out"),
+    out: Annotated[Path, typer.Option(help="Folder for alerts.ndjson, set-aside.ndjson and rules.csv.")] = Path("out"),
     level: Level = Severity.INFORMATIONAL,
+    filters: FilterPaths = None,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Print the result only.")] = False,
 ) -> None:
     """Run Sigma rules over log files; write what they match as alerts."""
     from watchfloor_service.detection.detect import DetectRequest, detect, print_detected
 
-    found = detect(DetectRequest(tuple(logs), tuple(rules), level.value), out, is_quiet=no_progress)
+    found = detect(
+        DetectRequest(tuple(logs), tuple(rules), level.value, tuple(filters or ())), out, is_quiet=no_progress
+    )
     print_detected(found)
     typer.echo(f"look next: watchfloor run {found.alerts}   (triage)")
     typer.echo("           watchfloor investigate, with the same arguments   (triage and reports)")
@@ -170,6 +177,7 @@ def investigate(
     rules: RulePaths,
     out: Annotated[Path, typer.Option(help="Folder for reports, alerts.ndjson, rules.csv and data.")] = Path("out"),
     level: Level = Severity.MEDIUM,
+    filters: FilterPaths = None,
     inventory: Annotated[Path | None, typer.Option(help="Asset inventory with criticality tiers.")] = None,
     autonomy: Annotated[Path | None, typer.Option(help="The autonomy matrix.")] = None,
     context: Annotated[Path | None, typer.Option(help="Threat intelligence and runbooks: a context.yaml.")] = None,
@@ -180,7 +188,9 @@ def investigate(
     from watchfloor_service.detection.investigate import InvestigateRequest, investigate
     from watchfloor_service.invocation import current_settings
 
-    asked = InvestigateRequest(DetectRequest(tuple(logs), tuple(rules), level.value), inventory, autonomy, context)
+    asked = InvestigateRequest(
+        DetectRequest(tuple(logs), tuple(rules), level.value, tuple(filters or ())), inventory, autonomy, context
+    )
     raise typer.Exit(investigate(current_settings(), asked, out, is_quiet=no_progress))
 
 

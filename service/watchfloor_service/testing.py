@@ -191,9 +191,11 @@ def eve_alert(number: int, signature: str = "ET SCAN test") -> dict[str, object]
     }
 
 
-def plant_incidents(store: Store, settings: Settings, tenant: str, body: bytes) -> list[str]:
-    """Take Suricata alerts in, correlate, triage and settle them; returns the incidents' ids."""
-    connector = Registry.load(settings).get("suricata")
+def plant_incidents(
+    store: Store, settings: Settings, tenant: str, body: bytes, *, connector_name: str = "suricata"
+) -> list[str]:
+    """Take alerts in, correlate, triage and settle them; returns the incidents' ids."""
+    connector = Registry.load(settings).get(connector_name)
     with store.write() as connection:
         register_source(connection, tenant, "file:planted", "planted", is_bounded=True)
     parsed = parse_records(connector, read_bytes(body, layout=Format.NDJSON))

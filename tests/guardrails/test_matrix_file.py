@@ -212,7 +212,8 @@ def test_engine_caps_are_read() -> None:
         (
             "- {function: alert_triage, level: L2, action_class: close incidents}",
             "autonomy.yaml:9: 'close incidents' is not one of close incident, investigate incident, deny ip, allow ip, "
-            "disable user, enable user, contain file, restore file, stop process (at rows[7].action_class)",
+            "disable user, enable user, contain file, restore file, create filter, delete filter, stop process "
+            "(at rows[7].action_class)",
         ),
         (
             "- function: alert_triage\n  tenant: a\n  level: L4\n  limits:\n    close_below: 0.6",
@@ -526,6 +527,9 @@ def test_the_shipped_default_says_what_the_documentation_says() -> None:
         ("alert_triage", "tenant=run-*"): "L4",
         ("alert_triage", "tenant=demo"): "L4",
         ("threat_detection", "(default)"): "L1",
+        ("threat_detection", "action_class=create filter"): "L2",
+        ("threat_detection", "tenant=run-* action_class=create filter"): "L0",
+        ("threat_detection", "tenant=case-* action_class=create filter"): "L0",
         ("investigation", "(default)"): "L2",
         ("evidence_acquisition", "(default)"): "L2",
         ("incident_response", "(default)"): "L2",
@@ -540,4 +544,4 @@ def test_the_shipped_default_says_what_the_documentation_says() -> None:
     assert {row.limits for row in matrix.rows if row.level is L4} == {
         Limits(close_below=0.5, min_certainty=0.0, sample_review=0.05)
     }
-    assert matrix.digest == "3702f288b282de91821feb4695767367ed31bcd1759670f7d75ba047aaaeb2f9"
+    assert matrix.digest == "b82f54f44ec2f195d6638bda5d490d2f5dad6138f0d1d6b0af7080f635ca54b0"

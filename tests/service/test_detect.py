@@ -12,9 +12,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from watchfloor_connectors.detection.filters import sigma_text
 from watchfloor_connectors.registry import Registry
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.settings import Settings
+from watchfloor_guardrails.rule_filter import RuleFilter
 from watchfloor_service.cli import app
 from watchfloor_service.detection.detect import RULE_COLUMNS
 
@@ -153,3 +155,45 @@ def test_a_wrong_file_of_context_is_told_before_the_logs_are_read(tmp_path: Path
     assert isinstance(done.exception, ConfigurationError)
     assert "context.yaml:2" in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_filter_sets_aside_is_told_counted_and_kept(run: Run, tmp_path: Path, logs: Path, rules: Path) -> None:
+    place = tmp_path / "filters"
+    place.mkdir()
+    wanted = RuleFilter(
+        rule=str(RULE["id"]), log_source=(("product", "windows"),), host="ws1.example.org", user="lab\\eve"
+    )
+    (place / "one.yml").write_text(sigma_text(wanted))
+    (place / "bad.yml").write_text("title: no filter\n")
+    done = run("detect", logs, "--rules", rules, "--filters", place, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "1 of 1 filters set aside 1 matches" in done.output
+    assert "is no Sigma filter" in done.output
+    assert (tmp_path / "out" / "alerts.ndjson").read_text() == ""
+    [line] = (tmp_path / "out" / "set-aside.ndjson").read_text().splitlines()
+    kept = json.loads(line)
+    assert kept["event"]["User"] == "LAB\\eve"
+    assert kept["filter"]["file"] == str(place / "one.yml")
+    fired = next(row for row in rows(tmp_path / "out" / "rules.csv") if row["id"] == RULE["id"])
+    assert (fired["state"], fired["matches"], fired["set_aside"], fired["filters"]) == (
+        "fired",
+        "1",
+        "1",
+        kept["filter"]["id"],
+    )
+
+
+def test_a_run_without_filters_leaves_nothing_of_an_earlier_one(
+    run: Run, tmp_path: Path, logs: Path, rules: Path
+) -> None:
+    (tmp_path / "filters").mkdir()
+    run("detect", logs, "--rules", rules, "--filters", tmp_path / "filters", "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "set-aside.ndjson").exists()
+    run("detect", logs, "--rules", rules, "--out", tmp_path / "out")
+    assert not (tmp_path / "out" / "set-aside.ndjson").exists()
+
+
+def test_a_folder_of_filters_that_is_not_there_is_a_mistake(run: Run, tmp_path: Path, logs: Path, rules: Path) -> None:
+    done = run("detect", logs, "--rules", rules, "--filters", tmp_path / "missing", "--out", tmp_path / "out")
+    assert "no such file or folder of rules" in f"{done.output} {done.exception}"
+    assert not (tmp_path / "out" / "alerts.ndjson").exists()

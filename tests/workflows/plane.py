@@ -27,10 +27,10 @@ from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.approval import VoteDecision, statement
 from watchfloor_guardrails.assertion import message_of
 from watchfloor_guardrails.autonomy import AutonomyMatrix, Row, Selector
-from watchfloor_guardrails.catalogue import CATALOGUE
+from watchfloor_guardrails.catalogue import CATALOGUE, function_of
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.draft import ActionDraft
-from watchfloor_guardrails.effect import tool_pin
+from watchfloor_guardrails.effect import ActionTarget, tool_pin
 from watchfloor_guardrails.limits import ActionLimits, LimitTable
 from watchfloor_guardrails.proposal import Proposer, version_digest
 from watchfloor_workflows.action_messages import (
@@ -220,16 +220,22 @@ class Plane:
         return granted if granted.grant_id is None else self.execute(proposal_id, granted.grant_id)
 
     def certify(
-        self, action_class: str = "deny ip", level: int = 4, *, for_s: int = 86_400, proposer: Proposer = AGENT
+        self,
+        action_class: str = "deny ip",
+        level: int = 4,
+        *,
+        for_s: int = 86_400,
+        proposer: Proposer = AGENT,
+        tool: ActionTarget | None = None,
     ) -> None:
         """Let measured outcomes bear out a level, for this proposer and tool."""
         with self.store.write() as connection:
             connection.execute(
                 insert(certificate).values(
                     tenant=self.tenant,
-                    function=Function.INCIDENT_RESPONSE.value,
+                    function=function_of(action_class).value,
                     action_class=action_class,
-                    version_digest=version_digest(proposer, tool_pin(self.tool)),
+                    version_digest=version_digest(proposer, tool_pin(tool or self.tool)),
                     level=level,
                     issued_us=0,
                     expires_us=time.time_ns() // 1_000 + for_s * SECOND,

@@ -91,7 +91,9 @@ class IncidentActivities:
     async def record_human_verdict(self, order: RecordHumanVerdictInput) -> ChangedIncidentResult:
         """Record a person's verdict, and close where they say so."""
         standing = await self._in_thread(
-            lambda: human.record_decision(self._store, order.tenant, order.incident_id, order.decision)
+            lambda: human.record_decision(
+                self._store, order.tenant, order.incident_id, order.decision, self._policy.current()
+            )
         )
         return ChangedIncidentResult(standing)
 

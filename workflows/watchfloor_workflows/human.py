@@ -5,6 +5,8 @@ From the first word of a person on, no agent closes the incident any more; it ma
 
 from __future__ import annotations
 
+import logging
+
 from sqlalchemy import Connection, insert, select
 
 from watchfloor_core.clock import now_us
@@ -18,8 +20,10 @@ from watchfloor_guardrails.decision import IncidentState
 from watchfloor_guardrails.permit import person_permit
 from watchfloor_workflows import shadow
 from watchfloor_workflows.authority.responding import void_what_changed
+from watchfloor_workflows.authority.tuning import tune
 from watchfloor_workflows.closure import close_incident
 from watchfloor_workflows.messages import DecideIncidentInput, IncidentStanding, ReopenIncidentInput
+from watchfloor_workflows.policy import Policy
 from watchfloor_workflows.refusals import (
     request_of,
     require_acceptable_decision,
@@ -34,18 +38,24 @@ from watchfloor_workflows.standing import (
     write_incident,
 )
 
+logger = logging.getLogger(__name__)
+
 _PUT_BEFORE_PERSON = ("queue", "escalation", "closure", "reopen", "correlate")
 
 
-def record_decision(store: Store, tenant: str, incident_id: str, decision: DecideIncidentInput) -> IncidentStanding:
+def record_decision(
+    store: Store, tenant: str, incident_id: str, decision: DecideIncidentInput, policy: Policy | None = None
+) -> IncidentStanding:
     """Record a person's verdict and act on it. The same ``update_id`` again changes nothing.
+
+    Under a ``policy`` that lets agents propose it, detection may be tuned in consequence.
 
     Raises `RefusedError` where the incident is not what the person saw, and `NotFoundError`.
     """
     with store.write() as connection:
         held = lock_incident(connection, tenant, incident_id)
         if not _is_recorded(connection, held, decision.update_id):
-            held = _decide(connection, held, decision)
+            held = _decide(connection, held, decision, policy)
         return standing_of(connection, held)
 
 
@@ -61,7 +71,9 @@ def record_reopening(store: Store, tenant: str, incident_id: str, order: ReopenI
         return standing_of(connection, held)
 
 
-def _decide(connection: Connection, held: StoredIncident, decision: DecideIncidentInput) -> StoredIncident:
+def _decide(
+    connection: Connection, held: StoredIncident, decision: DecideIncidentInput, policy: Policy | None
+) -> StoredIncident:
     state = _state(held)
     principal = require_acceptable_decision(decision, state)
     _require_no_unseen_word(connection, held, decision)
@@ -74,8 +86,19 @@ def _decide(connection: Connection, held: StoredIncident, decision: DecideIncide
     else:
         held, effect = _leave_open(connection, held, decision.verdict, parent_id=spoken.id)
     void_what_changed(connection, held)
-    record_decisions(connection, held.tenant, [spoken, *revealed, effect])
+    drafted = [] if policy is None else _tuned(connection, held, policy)
+    record_decisions(connection, held.tenant, [spoken, *revealed, effect, *drafted])
     return held
+
+
+def _tuned(connection: Connection, held: StoredIncident, policy: Policy) -> list[Decision]:
+    """What the tuning agent proposes. Whatever goes wrong with that takes nothing from the person's word."""
+    try:
+        with connection.begin_nested():
+            return tune(connection, held, policy)
+    except Exception:
+        logger.exception("no filter is proposed for incident %s", held.id)
+        return []
 
 
 def _require_no_unseen_word(connection: Connection, held: StoredIncident, decision: DecideIncidentInput) -> None:

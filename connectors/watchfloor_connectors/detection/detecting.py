@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Final
 
 import orjson
+from sigma.rule import SigmaRule
 
 from watchfloor_connectors.detection.conditions import FULL_TEXT, Conditions, UnsupportedRuleError, regexp
+from watchfloor_connectors.detection.filters import NO_FILTERS, DetectionFilter, FilterSet
 from watchfloor_connectors.detection.rules import DetectionRule, RuleSet
 from watchfloor_connectors.detection.sorts import Sort, named_for_rules, sort_of
 from watchfloor_connectors.logs.files import Complain
@@ -51,6 +53,10 @@ class RuleOutcome:
     events: int = 0
     """That it looked at."""
     reason: str = ""
+    set_aside: int = 0
+    """Of the matches, those that a filter sets aside."""
+    filters: tuple[str, ...] = ()
+    """Ids of the filters that are for this rule and set something aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class Match:
     host: str | None
     event: Mapping[str, str | int]
     """By the names that rules use."""
+    filtered_by: DetectionFilter | None = None
+    """The filter that sets it aside: it is no alert, and it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +79,21 @@ class Detections:
     events: int
     """Read in all."""
     matched: int
+    """Those set aside too."""
+    set_aside: int
     matches: Callable[[], Iterator[Match]]
     """By time, then by rule; to be called while the block of `detecting` lasts."""
 
 
 @contextmanager
 def detecting(
-    paths: Sequence[Path], rules: RuleSet, complain: Complain, progress: Callable[[str, int, int], None] | None = None
+    paths: Sequence[Path],
+    rules: RuleSet,
+    complain: Complain,
+    progress: Callable[[str, int, int], None] | None = None,
+    filters: FilterSet = NO_FILTERS,
 ) -> Iterator[Detections]:
-    """Run every rule over every event; the matches can be read inside the block.
+    """Run every rule over every event; the matches can be read inside the block, those that filters set aside too.
 
     ``progress`` is told ``reading`` with the events so far, and ``matching`` with rules done and rules in all. Raises
     `ConfigurationError` for a path that does not exist.
@@ -89,11 +103,12 @@ def detecting(
     with tempfile.TemporaryDirectory(prefix="watchfloor-detect-") as folder:
         connection = sqlite3.connect(Path(folder) / "events.db")
         try:
-            run = _Run(connection, rules)
+            run = _Run(connection, rules, filters)
             run.read(read_logs(paths, complain), tell)
             outcomes = run.match(tell)
             matched = sum(one.matches for one in outcomes)
-            yield Detections(tuple(outcomes), run.events, matched, run.matches)
+            set_aside = sum(one.set_aside for one in outcomes)
+            yield Detections(tuple(outcomes), run.events, matched, set_aside, run.matches)
         finally:
             connection.close()
 
@@ -109,10 +124,15 @@ class _Table:
 
 
 class _Run:
-    def __init__(self, connection: sqlite3.Connection, rules: RuleSet) -> None:
+    def __init__(self, connection: sqlite3.Connection, rules: RuleSet, filters: FilterSet) -> None:
         self.events = 0
         self._connection = connection
         self._rules = rules.rules
+        self._filters: dict[int, tuple[tuple[DetectionFilter, SigmaRule], ...]] = {}
+        if filters.filters:
+            under = {number: filters.of(rule.parsed) for number, rule in enumerate(self._rules)}
+            self._filters = {number: found for number, found in under.items() if found}
+        self._known = {one.id: one for one in filters.filters}
         self._conditions = Conditions()
         self._fields: dict[int, frozenset[str]] = {}
         self._unsupported: dict[int, str] = {}
@@ -120,7 +140,7 @@ class _Run:
         # The database is thrown away: nothing of it has to survive a crash.
         connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;")
         connection.create_function("regexp", 2, regexp, deterministic=True)
-        connection.execute("CREATE TABLE match (time_us INTEGER, rule INTEGER, tab TEXT, event INTEGER)")
+        connection.execute("CREATE TABLE match (time_us INTEGER, rule INTEGER, tab TEXT, event INTEGER, filter TEXT)")
 
     def read(self, events: Iterator[RawEvent], tell: Callable[[str, int, int], None]) -> None:
         for event in events:
@@ -151,11 +171,13 @@ class _Run:
         return outcomes
 
     def matches(self) -> Iterator[Match]:
-        rows = self._connection.execute("SELECT time_us, rule, tab, event FROM match ORDER BY time_us, rule, event")
-        for time_us, number, table, event in rows:
+        rows = self._connection.execute(
+            "SELECT time_us, rule, tab, event, filter FROM match ORDER BY time_us, rule, event"
+        )
+        for time_us, number, table, event, by in rows:
             # The table's name is ours.
             found = self._connection.execute(f"SELECT host, event FROM {table} WHERE rowid = ?", (event,)).fetchone()  # noqa: S608
-            yield Match(self._rules[number], time_us, found[0], orjson.loads(found[1]))
+            yield Match(self._rules[number], time_us, found[0], orjson.loads(found[1]), self._known.get(by))
 
     def _table(self, sort: Sort) -> _Table | None:
         """Where events of this sort go; None where no rule is about them."""
@@ -179,7 +201,8 @@ class _Run:
     def _fields_of(self, number: int) -> frozenset[str]:
         if number not in self._fields:
             try:
-                self._fields[number] = self._conditions.fields_of(self._rules[number].parsed)
+                looked_at = [self._rules[number].parsed, *(rule for _, rule in self._filters.get(number, ()))]
+                self._fields[number] = frozenset().union(*map(self._conditions.fields_of, looked_at))
             except UnsupportedRuleError as error:
                 self._unsupported[number] = str(error)
                 self._fields[number] = frozenset()
@@ -202,6 +225,7 @@ class _Run:
             return RuleOutcome(rule, RuleState.CANNOT_RUN, reason=self._unsupported[number])
         try:
             condition = self._conditions.of(rule.parsed) if tables else self._checked(rule)
+            by = self._set_aside_by(number)
         except UnsupportedRuleError as error:
             return RuleOutcome(rule, RuleState.CANNOT_RUN, reason=escape_untrusted(str(error)))
         if not tables:
@@ -209,21 +233,45 @@ class _Run:
         found = 0
         for table in tables:
             try:
-                found += self._matched(number, table, condition)
+                found += self._matched(number, table, condition, by)
             except sqlite3.Error as error:
                 return RuleOutcome(rule, RuleState.CANNOT_RUN, reason=f"the database refuses its condition: {error}")
         events = sum(table.rows for table in tables)
         reason = f"more than {MAX_MATCHES:,} events match; the first of them are alerts" if found >= MAX_MATCHES else ""
-        return RuleOutcome(rule, RuleState.FIRED if found else RuleState.SILENT, found, events, reason)
+        aside = self._aside(number) if number in self._filters else {}
+        return RuleOutcome(
+            rule,
+            RuleState.FIRED if found else RuleState.SILENT,
+            found,
+            events,
+            reason,
+            sum(aside.values()),
+            tuple(sorted(aside)),
+        )
 
     def _checked(self, rule: DetectionRule) -> str:
         """Also what has nothing to look at is told whether it could run."""
         return self._conditions.of(rule.parsed)
 
-    def _matched(self, number: int, table: _Table, condition: str) -> int:
+    def _set_aside_by(self, number: int) -> str:
+        """SQL for the id of the first filter that sets an event aside, which the rule matches; NULL where none does."""
+        cases = []
+        for one, narrowed in self._filters.get(number, ()):
+            # What is unknown of an event, such as a field that it lacks, is no reason to set it aside.
+            quoted = "'" + one.id.replace("'", "''").replace("\0", "") + "'"
+            cases.append(f"WHEN NOT ({self._conditions.of(narrowed)}) THEN {quoted}")
+        return f"CASE {' '.join(cases)} END" if cases else "NULL"
+
+    def _aside(self, number: int) -> dict[str, int]:
+        rows = self._connection.execute(
+            "SELECT filter, count(*) FROM match WHERE rule = ? AND filter IS NOT NULL GROUP BY filter", (number,)
+        )
+        return dict(rows.fetchall())
+
+    def _matched(self, number: int, table: _Table, condition: str, by: str) -> int:
         # Names of columns and tables are ours; what rules compare with, pySigma's backend has quoted.
         sql = (
-            f"INSERT INTO match SELECT time_us, ?, ?, rowid FROM {table.name} "  # noqa: S608
+            f"INSERT INTO match SELECT time_us, ?, ?, rowid, {by} FROM {table.name} "  # noqa: S608
             f"WHERE {condition} ORDER BY rowid LIMIT ?"
         )
         return self._connection.execute(sql, (number, table.name, MAX_MATCHES)).rowcount

@@ -82,7 +82,7 @@ def load_rules(paths: Sequence[Path]) -> RuleSet:
     refused: list[RefusedRule] = []
     files = 0
     for path in paths:
-        for name, content in _files(path):
+        for name, content in rule_files(path):
             files += 1
             for one in _read(name, content):
                 if isinstance(one, DetectionRule):
@@ -94,8 +94,11 @@ def load_rules(paths: Sequence[Path]) -> RuleSet:
     return RuleSet(tuple(rules), tuple(refused))
 
 
-def _files(path: Path) -> Iterator[tuple[str, bytes | str]]:
-    """Name and content, or what is wrong with it as a text."""
+def rule_files(path: Path) -> Iterator[tuple[str, bytes | str]]:
+    """Name and content of each YAML file, or what is wrong with it as a text.
+
+    Raises `ConfigurationError` for a path that does not exist or is a broken archive.
+    """
     if path.is_dir():
         for file in sorted(one for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file()):
             yield str(file), _bytes_of(file)
@@ -128,17 +131,22 @@ def _members(path: Path) -> Iterator[tuple[str, bytes | str]]:
         raise ConfigurationError(f"{path} is no readable zip archive: {error}") from error
 
 
-def _read(name: str, content: bytes | str) -> Iterator[DetectionRule | RefusedRule]:
+def documents_in(name: str, content: bytes | str) -> list[Any] | RefusedRule:  # Any: YAML holds anything
+    """The YAML documents of a file's content; a text says why there is none."""
     if isinstance(content, str):
-        yield RefusedRule(name, "", content)
-        return
+        return RefusedRule(name, "", content)
     if len(content) > MAX_RULE_FILE:
-        yield RefusedRule(name, "", f"is longer than {MAX_RULE_FILE:,} bytes")
-        return
+        return RefusedRule(name, "", f"is longer than {MAX_RULE_FILE:,} bytes")
     try:
-        documents = [one for one in yaml.safe_load_all(content.decode()) if one is not None]
+        return [one for one in yaml.safe_load_all(content.decode()) if one is not None]
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        yield RefusedRule(name, "", f"is no YAML: {_short(error)}")
+        return RefusedRule(name, "", f"is no YAML: {short_of(error)}")
+
+
+def _read(name: str, content: bytes | str) -> Iterator[DetectionRule | RefusedRule]:
+    documents = documents_in(name, content)
+    if isinstance(documents, RefusedRule):
+        yield documents
         return
     is_rule = any(isinstance(one, dict) and ("detection" in one or "correlation" in one) for one in documents)
     if not is_rule:
@@ -149,7 +157,7 @@ def _read(name: str, content: bytes | str) -> Iterator[DetectionRule | RefusedRu
         yield from (_rule(name, one) for one in collection.rules)
     except (SigmaError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         # pySigma raises whatever a malformed document leads to.
-        yield RefusedRule(name, _title_of(documents), f"is no valid Sigma rule: {_short(error)}")
+        yield RefusedRule(name, _title_of(documents), f"is no valid Sigma rule: {short_of(error)}")
 
 
 def _rule(name: str, one: Any) -> DetectionRule | RefusedRule:  # Any: pySigma's collections hold three classes
@@ -159,7 +167,7 @@ def _rule(name: str, one: Any) -> DetectionRule | RefusedRule:  # Any: pySigma's
     if not isinstance(one, SigmaRule):
         return RefusedRule(name, title, "is a filter of rules")
     if one.errors:
-        return RefusedRule(name, title, f"is no valid Sigma rule: {_short(one.errors[0])}")
+        return RefusedRule(name, title, f"is no valid Sigma rule: {short_of(one.errors[0])}")
     source = one.logsource
     level = one.level.name.lower() if one.level is not None else "medium"
     return DetectionRule(
@@ -179,5 +187,6 @@ def _title_of(documents: Sequence[Any]) -> str:
     return next((str(one["title"]) for one in documents if isinstance(one, dict) and "title" in one), "")
 
 
-def _short(error: BaseException) -> str:
+def short_of(error: BaseException) -> str:
+    """What an error says, in one line that is safe to print."""
     return escape_untrusted(" ".join(str(error).split())[:200]) or type(error).__name__

@@ -16,6 +16,7 @@ from watchfloor_connectors.targets.blocklist import Blocklist
 from watchfloor_connectors.targets.nftables import Nftables
 from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
+from watchfloor_connectors.targets.sigma_filters import SigmaFilters
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.plugins import find_entries
 from watchfloor_guardrails.catalogue import CATALOGUE
@@ -26,7 +27,7 @@ GROUP: Final = "watchfloor.targets"
 Kind: TypeAlias = type[ConfiguredTarget[Any]]
 
 BUILT_IN: Final[Mapping[str, Kind]] = {
-    kind.kind: kind for kind in (Blocklist, Nftables, PosixAccount, Process, Quarantine)
+    kind.kind: kind for kind in (Blocklist, Nftables, PosixAccount, Process, Quarantine, SigmaFilters)
 }
 
 

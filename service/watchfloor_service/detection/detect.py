@@ -6,6 +6,7 @@ import csv
 import io
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from watchfloor_connectors.attack import technique_ids
 from watchfloor_connectors.detection.detecting import Detections, Match, RuleOutcome, RuleState, detecting
+from watchfloor_connectors.detection.filters import FilterSet, load_filters
 from watchfloor_connectors.detection.rules import LEVELS, RefusedRule, load_rules
 from watchfloor_connectors.logs.files import Unreadable
 from watchfloor_core.clock import to_iso
@@ -26,8 +28,21 @@ from watchfloor_service.commands.outcome import console
 from watchfloor_service.runs.export import make_folder, replacing
 
 ALERTS_FILE: Final = "alerts.ndjson"
+SET_ASIDE_FILE: Final = "set-aside.ndjson"
 RULES_FILE: Final = "rules.csv"
-RULE_COLUMNS: Final = ("state", "matches", "events", "level", "id", "title", "techniques", "reason", "file")
+RULE_COLUMNS: Final = (
+    "state",
+    "matches",
+    "events",
+    "level",
+    "id",
+    "title",
+    "techniques",
+    "reason",
+    "file",
+    "set_aside",
+    "filters",
+)
 SHOWN: Final = 15
 """Rules in the table."""
 COMPLAINTS_SHOWN: Final = 10
@@ -41,6 +56,8 @@ class DetectRequest:
     rules: Sequence[Path]
     level: str = LEVELS[0]
     """The least severe rules that run."""
+    filters: Sequence[Path] = ()
+    """Files and folders of Sigma filters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +70,9 @@ class Detected:
     refused: tuple[RefusedRule, ...]
     events: int
     matched: int
+    set_aside: int
+    """Of those matched; they are kept in `SET_ASIDE_FILE`."""
+    filters: FilterSet
     unreadable: tuple[Unreadable, ...]
     """The first of them."""
     unreadable_total: int
@@ -76,10 +96,11 @@ def detect(request: DetectRequest, out: Path, *, is_quiet: bool) -> Detected:
     """
     make_folder(out)
     rules = load_rules(request.rules).of_level(request.level)
+    filters = load_filters(request.filters)
     complaints = _Complaints()
     teller = _Teller(is_quiet=is_quiet)
-    with detecting(request.logs, rules, complaints.add, teller.tell) as found:
-        _write_alerts(found, out / ALERTS_FILE)
+    with detecting(request.logs, rules, complaints.add, teller.tell, filters) as found:
+        _write_alerts(found, out, is_filtered=bool(request.filters))
         _write_rules(found.outcomes, rules.refused, out / RULES_FILE)
     teller.done()
     return Detected(
@@ -89,6 +110,8 @@ def detect(request: DetectRequest, out: Path, *, is_quiet: bool) -> Detected:
         refused=rules.refused,
         events=found.events,
         matched=found.matched,
+        set_aside=found.set_aside,
+        filters=filters,
         unreadable=tuple(complaints.first),
         unreadable_total=complaints.total,
     )
@@ -129,6 +152,13 @@ def print_detected(found: Detected) -> None:
         out.print(_table(fired[:SHOWN]))
     if len(fired) > SHOWN:
         out.print(f"and {len(fired) - SHOWN} more rules; all are in {found.rules}", soft_wrap=True)
+    if found.filters.filters or found.filters.refused:
+        where = found.alerts.with_name(SET_ASIDE_FILE)
+        used = {name for one in found.outcomes for name in one.filters}
+        said = f"{len(used):,} of {len(found.filters.filters):,} filters set aside {found.set_aside:,} matches"
+        out.print(f"{said}; they are kept in {where}", soft_wrap=True)
+    for bad in found.filters.refused:
+        print(f"no filter: {escape_untrusted(bad.file)}: {escape_untrusted(bad.reason)}", file=sys.stderr)
     for path in (found.alerts, found.rules):
         out.print(f"written: {path}", soft_wrap=True)
     for one in found.unreadable:
@@ -157,10 +187,20 @@ def _table(fired: Sequence[RuleOutcome]) -> Table:
     return table
 
 
-def _write_alerts(found: Detections, path: Path) -> None:
-    with replacing(path) as file:
+def _write_alerts(found: Detections, out: Path, *, is_filtered: bool) -> None:
+    """What a filter sets aside goes into a file of its own, in the same form, with the filter: nothing is dropped."""
+    with ExitStack() as stack:
+        alerts = stack.enter_context(replacing(out / ALERTS_FILE))
+        aside = stack.enter_context(replacing(out / SET_ASIDE_FILE)) if is_filtered else None
         for match in found.matches():
-            file.write(orjson.dumps(alert_record(match), option=orjson.OPT_APPEND_NEWLINE))
+            record = alert_record(match)
+            by, file = match.filtered_by, alerts
+            if by is not None and aside is not None:
+                record["filter"], file = {"id": by.id, "title": by.title, "file": by.file}, aside
+            file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    if not is_filtered:
+        # Of an earlier run, whose alerts are replaced as well.
+        (out / SET_ASIDE_FILE).unlink(missing_ok=True)
 
 
 def _write_rules(outcomes: Sequence[RuleOutcome], refused: Sequence[RefusedRule], path: Path) -> None:
@@ -181,10 +221,12 @@ def _write_rules(outcomes: Sequence[RuleOutcome], refused: Sequence[RefusedRule]
                     techniques,
                     one.reason,
                     rule.file,
+                    one.set_aside,
+                    " ".join(one.filters),
                 ),
             )
         for bad in refused:
-            _row(file, (RuleState.CANNOT_RUN, 0, 0, "", "", bad.title, "", bad.reason, bad.file))
+            _row(file, (RuleState.CANNOT_RUN, 0, 0, "", "", bad.title, "", bad.reason, bad.file, 0, ""))
 
 
 def _row(file: BinaryIO, values: Sequence[object]) -> None:

@@ -139,7 +139,8 @@ def _plan(settings: Settings, request: InvestigateRequest, found: Detected) -> P
 
 def _tenant(request: InvestigateRequest) -> str:
     """The same logs, rules and levels are the same case: a second run goes on with it."""
-    names = [str(path.absolute()) for path in (*request.detect.logs, *request.detect.rules)]
+    paths = (*request.detect.logs, *request.detect.rules, *request.detect.filters)
+    names = [str(path.absolute()) for path in paths]
     digest = hashlib.sha256("\n".join([*names, request.detect.level]).encode()).hexdigest()
     return f"{TENANT}{digest[:12]}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, exists, select
@@ -13,7 +14,9 @@ from watchfloor_core.ledger.merkle import merkle_root
 from watchfloor_core.store.schema import asset as asset_table
 from watchfloor_core.store.schema import entity, incident_entity, ledger_entry, observation, shape_entity
 from watchfloor_guardrails.blast import Blast, InventoryHit, blast_of
+from watchfloor_guardrails.catalogue import TargetKind
 from watchfloor_guardrails.incident_facts import IncidentFacts
+from watchfloor_guardrails.rule_filter import parse_filter
 from watchfloor_workflows.authority.budgets import inventory_size
 from watchfloor_workflows.authority.spelling import spelled
 from watchfloor_workflows.proposal import case_of
@@ -106,9 +109,24 @@ def evidence_root(connection: Connection, tenant: str, incident_id: str) -> str:
 
 def blast_on(connection: Connection, tenant: str, kind: str, value: str) -> Blast:
     """What acting on this target touches, by the inventory."""
-    rows = connection.execute(_TOUCHED, {"tenant": tenant, "kind": kind, "value": spelled(kind, value)})
+    if kind == TargetKind.FILTER:
+        # Less is seen on its host, which is not held back: none of ours is contained by it.
+        return replace(_blast(connection, tenant, "host", _host_of(value)), in_inventory=False)
+    return _blast(connection, tenant, kind, spelled(kind, value))
+
+
+def _blast(connection: Connection, tenant: str, kind: str, value: str) -> Blast:
+    rows = connection.execute(_TOUCHED, {"tenant": tenant, "kind": kind, "value": value})
     hits = [InventoryHit(row.kind, row.value, row.tier) for row in rows]
     return blast_of(hits, inventory_size(connection, tenant))
+
+
+def _host_of(value: str) -> str:
+    try:
+        return parse_filter(value).host
+    except ValueError:
+        # No tool takes it; it touches nothing that is known.
+        return ""
 
 
 def groups_on(connection: Connection, tenant: str, kind: str, value: str) -> tuple[str, ...]:

@@ -12,12 +12,13 @@ from watchfloor_agents.response.planning import Step, plan_response
 from watchfloor_agents.response.specialist import NAME, NamedAddress, Suggestion, suggest
 from watchfloor_core.alert import EntityKind, EntityRole, Integrity
 from watchfloor_core.evidence import Evidence
-from watchfloor_core.incident import AutonomyLevel, Function, IncidentStatus, Verdict
+from watchfloor_core.incident import AutonomyLevel, IncidentStatus, Verdict
 from watchfloor_core.ledger.record import Decision
 from watchfloor_core.report import Report
 from watchfloor_core.store.schema import asset, detector, entity, observation, shape, shape_entity
 from watchfloor_core.store.schema_authority import action_proposal
 from watchfloor_guardrails.action import Labelled
+from watchfloor_guardrails.catalogue import function_of
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.draft import ActionDraft
 from watchfloor_guardrails.endorsement import endorse_by_corroboration
@@ -78,7 +79,11 @@ def void_what_changed(connection: Connection, held: StoredIncident) -> None:
     for stored in list_proposals(connection, held.tenant, statuses=_OPEN, incident_id=held.id):
         draft = stored.draft
         now = facts_of(connection, held.tenant, held.id, draft.target_kind, str(draft.target.value))
-        changed = "the incident is gone" if now is None else material_change(draft.facts, now)
+        changed = (
+            "the incident is gone"
+            if now is None
+            else material_change(draft.facts, now, function_of(draft.action_class))
+        )
         if changed is not None and draft.undo_of is None:
             announce(connection, held.tenant, stored.id, "void", changed)
 
@@ -102,7 +107,7 @@ def is_proposed_at_all(held: StoredIncident, action_class: str, facts: IncidentF
     """At L0 and L1 no agent proposes; the ruling would deny it, and a person's queue is no place for denials."""
     if policy.matrix is None:
         return False
-    task = Task(Function.INCIDENT_RESPONSE, action_class, facts.alert_family, facts.asset_tier, held.tenant)
+    task = Task(function_of(action_class), action_class, facts.alert_family, facts.asset_tier, held.tenant)
     return policy.matrix.row_for(task).level >= AutonomyLevel.L2
 
 

@@ -46,8 +46,6 @@ from watchfloor_workflows.policy import Policy
 
 AFTER_DECISION_US: Final = 900 * MICROSECONDS
 """So long after the last moment for a decision a proposal may still be executed."""
-STANDARD_LEASE_S: Final = 4 * 3600
-"""A containment for which no time limit was asked."""
 _REQUIREMENT: TypeAdapter[ApprovalRequirement] = TypeAdapter(ApprovalRequirement)
 
 
@@ -117,8 +115,8 @@ def _lease_s(draft: ActionDraft, limits: ActionLimits | None) -> int | None:
         return None
     if draft.lease_s is not None:
         return draft.lease_s
-    most = min(known.max_lease_s or STANDARD_LEASE_S, limits.max_lease_s if limits else STANDARD_LEASE_S)
-    return min(STANDARD_LEASE_S, most)
+    standard = known.standard_lease_s
+    return min(standard, known.max_lease_s or standard, limits.max_lease_s if limits else standard)
 
 
 def _rule(

@@ -8,12 +8,13 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, exists, func, or_, select
 
 from watchfloor_core.clock import MICROSECONDS
-from watchfloor_core.incident import AutonomyLevel, Function
+from watchfloor_core.incident import AutonomyLevel
 from watchfloor_core.store.schema import ledger_entry
 from watchfloor_core.store.schema_authority import action_proposal, certificate, execution, freeze, lease
 from watchfloor_guardrails.action_context import ActionContext, Spending
 from watchfloor_guardrails.autonomy import Cap, CapName
 from watchfloor_guardrails.breaker import breaker_state
+from watchfloor_guardrails.catalogue import function_of
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.draft import ActionDraft
 from watchfloor_guardrails.proposal import ActionProposal, ProposalStatus, version_digest
@@ -69,7 +70,7 @@ _STANDING: Final = select(
     select(func.max(certificate.c.level))
     .where(
         certificate.c.tenant == bindparam("tenant"),
-        certificate.c.function == Function.INCIDENT_RESPONSE.value,
+        certificate.c.function == bindparam("function"),
         certificate.c.action_class == bindparam("action_class"),
         certificate.c.version_digest == bindparam("version_digest"),
         certificate.c.expires_us > bindparam("now_us"),
@@ -120,7 +121,7 @@ class Observed:
 
 def scopes_of(tenant: str, action_class: str, tool: str, proposer: str) -> tuple[str, ...]:
     """The kill switches that cover an action."""
-    return covering_scopes(tenant, Function.INCIDENT_RESPONSE.value, action_class, tool, proposer)
+    return covering_scopes(tenant, function_of(action_class).value, action_class, tool, proposer)
 
 
 def surroundings(
@@ -183,6 +184,7 @@ def _standing(connection: Connection, stored: StoredProposal, proposal: ActionPr
     asked = {
         "tenant": proposal.tenant,
         "incident_id": stored.incident_id,
+        "function": function_of(proposal.action_class).value,
         "action_class": proposal.action_class,
         "tool": proposal.tool,
         "kind": kind,
