@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from watchfloor_core.clock import to_iso
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.action import MAX_TEXT, Labelled
-from watchfloor_guardrails.blast import Blast
+from watchfloor_guardrails.catalogue import TargetKind
 from watchfloor_guardrails.proposal import ActionProposal
+from watchfloor_guardrails.rule_filter import CONDITIONS, parse_filter
 
 
 def render_view(proposal: ActionProposal) -> str:
@@ -30,10 +31,11 @@ def _lines(proposal: ActionProposal) -> Iterator[str]:
     blast = proposal.blast
     yield f"Action      {_quoted(proposal.action_class)}"
     yield f"Target      {_quoted(proposal.target_kind)} {_labelled(proposal.target)}"
+    yield from _set_aside(proposal)
     yield f"With tool   {_quoted(proposal.tool)}"
     for name, value in sorted(proposal.arguments.items()):
         yield f"Argument    {_quoted(name)} = {_labelled(value)}"
-    yield f"Touches     {_touched(blast)}"
+    yield f"Touches     {_touched(proposal)}"
     yield f"Criticality tier {blast.tier}{' (CROWN JEWEL)' if blast.tier == 0 else ''}"
     yield f"Undo        {_undo(proposal)}"
     requester = proposal.proposer.requester
@@ -73,7 +75,23 @@ def _undo(proposal: ActionProposal) -> str:
     return f"{_quoted(proposal.undo_class)}, by itself {proposal.lease_s:,} seconds after the effect"
 
 
-def _touched(blast: Blast) -> str:
+def _set_aside(proposal: ActionProposal) -> Iterator[str]:
+    """What a filter hides, in words; of any other target nothing."""
+    if proposal.target_kind != TargetKind.FILTER:
+        return
+    try:
+        wanted = parse_filter(str(proposal.target.value))
+    except ValueError as error:
+        yield f"Sets aside  nothing: no tool takes it, as {_quoted(str(error))}"
+        return
+    named = [f"{name} {_quoted(value)}" for name in CONDITIONS if (value := getattr(wanted, name)) is not None]
+    yield f"Sets aside  what rule {wanted.rule} reports of host {_quoted(wanted.host)} with {' and '.join(named)}"
+
+
+def _touched(proposal: ActionProposal) -> str:
+    blast = proposal.blast
+    if proposal.target_kind == TargetKind.FILTER:
+        return "no system; less is seen of one host"
     if not blast.in_inventory:
         return "nothing that the inventory lists; counts as one asset"
     share = f"{blast.fleet_ppm / 10_000:.4f} %"

@@ -216,6 +216,9 @@ def test_a_person_signs_and_then_the_filter_is_there_until_its_time_is_over(
     [one] = proposed(store)
     assert plane.seal(one.id).status is ProposalStatus.WAITING
     assert list(tool.folder.glob("*.yml")) == []
+    view = plane.stored(one.id).view or ""
+    assert f'Sets aside  what rule {RULE} reports of host "ws-17" with user "acme\\\\backup"\n' in view
+    assert "Touches     no system; less is seen of one host\n" in view
     plane.vote(BEN, one.id)
     plane.carry_out(one.id)
     done = plane.stored(one.id)
