@@ -14,10 +14,11 @@ import pytest
 pytest.importorskip("pydantic_ai", reason="the extra 'generative' is not installed")
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolReturnPart
-from pydantic_ai.models.function import AgentInfo
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from tests.agents.generative_bench import (
     OPEN_CASE,
+    PLENTY,
     Script,
     Sources,
     call,
@@ -25,17 +26,23 @@ from tests.agents.generative_bench import (
     claim,
     concludes,
     fenced,
+    no_wait,
     prompt_of,
+    ready,
     run,
+    settings,
     start,
 )
 from watchfloor_agents.generative.agent import investigator
 from watchfloor_agents.generative.desk import ToolOutcome
+from watchfloor_agents.generative.engine import research
 from watchfloor_agents.generative.guard import MAX_ARGUMENTS, ReadOnlyGuard
 from watchfloor_agents.generative.output import MAX_CLAIMS
 from watchfloor_agents.generative.reconcile import reconcile
 from watchfloor_agents.generative.result import GenerativeResult
+from watchfloor_agents.generative.testing import Obedient
 from watchfloor_agents.generative.tools import READ_ONLY, telemetry_tools
+from watchfloor_agents.investigation.checking import check
 from watchfloor_core.incident import AutonomyLevel, Verdict
 from watchfloor_core.report import Report
 from watchfloor_guardrails.engine import engine_ceiling
@@ -316,3 +323,16 @@ async def test_a_tool_beside_the_list_is_neither_offered_nor_run() -> None:
     assert ran == []
     assert "isolate_host" not in {one.name for one in script.offered[0].function_tools}
     assert result.report is not None
+
+
+@pytest.mark.parametrize("text", OURS)
+async def test_a_model_that_obeys_is_heard_and_nothing_that_it_claims_is_believed(text: str) -> None:
+    sources = Sources([start()])
+    models = [ready(FunctionModel(Obedient(text), model_name="obedient"))]
+    result = await research(case_view(), sources, models, settings(), PLENTY, sleep=no_wait)
+    assert result.report is not None
+    assert result.report.verdict is Verdict.FALSE_POSITIVE, "it has one claim that holds"
+    assert len(sources.questions) == 1, "its question was asked of our own sources, and of nobody else"
+    checked = check(result.report, case_view().evidence)
+    assert len(checked.findings) <= 1, "what it quotes beside its evidence takes even the true one out"
+    assert len(checked.dropped) >= 3
