@@ -34,8 +34,8 @@ bench: $(VENV)/.dev
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS); done
 
 evaluate: $(VENV)/.dev
-	@set -e; for name in sigma incidents phases investigation injection; do \
-	  echo "== benchmarks/eval_$$name.py"; $(BIN)/python benchmarks/eval_$$name.py; done
+	@set -e; for name in sigma incidents phases investigation "injection --model"; do \
+	  set -- $$name; echo "== benchmarks/eval_$$1.py $$2"; $(BIN)/python benchmarks/eval_$$1.py $$2; done
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { \
