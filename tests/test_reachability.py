@@ -221,6 +221,9 @@ WRITERS: Final = {
     "budget_charge": {"workflows.authority.budgets"},
     "freeze": {"workflows.authority.freezes"},
     "action_proposal": {"workflows.authority.drafting", "workflows.authority.records"},
+    # Labels: only what a person said may teach or measure an agent.
+    "human_verdict": {"workflows.human", "agents.correlation.revise"},
+    "finding_correction": {"workflows.investigation.corrections"},
 }
 
 
@@ -228,7 +231,9 @@ WRITERS: Final = {
 def test_the_rows_that_authority_rests_on_are_written_in_one_place(table: str) -> None:
     def writes(node: ast.AST) -> bool:
         match node:
-            case ast.Call(func=ast.Name(id="insert" | "update" | "delete"), args=[ast.Name(id=found)]):
+            case ast.Call(
+                func=ast.Name(id="insert" | "update" | "delete"), args=[ast.Name(id=found) | ast.Attribute(attr=found)]
+            ):
                 return found == table
             case ast.Constant(value=str(words)):
                 return re.search(rf'\b(INTO|UPDATE|DELETE FROM) "?{table}\b', words) is not None
@@ -558,4 +563,4 @@ def test_the_search_for_what_writes_finds_what_decides() -> None:
     """That the search above can find anything: each of these is known to change something."""
     deciding = {name.rpartition(".")[2] for name in routes("post") if writers_from(name)}
 
-    assert {"decide", "engage_", "release_", "propose_", "undo", "edit", "lift_"} - deciding == set()
+    assert {"decide", "correct", "engage_", "release_", "propose_", "undo", "edit", "lift_"} - deciding == set()

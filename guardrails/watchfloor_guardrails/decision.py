@@ -80,7 +80,7 @@ def refusals(request: DecideRequest, principal: Principal, incident: IncidentSta
         found.append("an Undetermined incident is closed only with a comment on why it cannot be evaluated")
     if len(request.comment) > MAX_COMMENT:
         found.append(f"the comment has {len(request.comment):,} characters; at most {MAX_COMMENT:,} are kept")
-    if not _is_storable(request.comment):
+    if not is_storable(request.comment):
         found.append("the comment holds a NUL or half a surrogate pair, which no database keeps; remove it")
     return found
 
@@ -91,5 +91,6 @@ def _covers(request: DecideRequest, revision: int) -> bool:
     return request.revision <= seen == revision
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
+    """Both databases can keep the text as it is."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

@@ -20,7 +20,7 @@ class Scope(StrEnum):
     """For what sends alerts; no role of people carries it."""
     INCIDENTS_READ = "incidents:read"
     INCIDENTS_DECIDE = "incidents:decide"
-    """Decide, reopen, merge and split."""
+    """Decide, reopen, merge and split; correct findings."""
     DEADLETTERS_READ = "deadletters:read"
     HEALTH_READ = "health:read"
     ACTIONS_READ = "actions:read"

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 
 from watchfloor_agents.investigation.export.markdown import code, prose, report_markdown
 from watchfloor_core.alert import TimePrecision
+from watchfloor_core.correction import Correction, Judgement
 from watchfloor_core.evidence import Evidence, EvidenceKind
 from watchfloor_core.incident import Verdict
 from watchfloor_core.report import (
@@ -102,6 +103,25 @@ def report(text: str) -> Report:
     )
 
 
+def corrections(text: str) -> tuple[Correction, ...]:
+    """Of each kind, with this text wherever a person's could stand."""
+    return tuple(
+        Correction(
+            id=number,
+            incident_id=text,
+            revision=1,
+            report_sha256="0" * 64,
+            finding_id=None if says is Judgement.MISSED else text,
+            says=says,
+            technique=None if says is Judgement.RIGHT else text,
+            comment=text,
+            principal=text,
+            decided_us=0,
+        )
+        for number, says in enumerate((Judgement.WRONG, Judgement.RIGHT, Judgement.INCOMPLETE, Judgement.MISSED))
+    )
+
+
 def tokens(page: str) -> list[Any]:
     found = []
     for token in PARSER.parse(page):
@@ -123,7 +143,8 @@ def live(page: str) -> set[str]:
     "text", [HOSTILE, quote_untrusted(HOSTILE, 1_000), f"said {quote_untrusted(HOSTILE, 50)} twice"]
 )
 def test_nothing_in_the_page_acts(text: str) -> None:
-    page = report_markdown(report(text), {"e" * 64: Evidence(EvidenceKind.EVENT, text, {"fields": {}})})
+    cited = {"e" * 64: Evidence(EvidenceKind.EVENT, text, {"fields": {}})}
+    page = report_markdown(report(text), cited, corrections(text))
     assert live(page) == set()
     assert "\x1b" not in page
     assert "\u202e" not in page
@@ -132,7 +153,7 @@ def test_nothing_in_the_page_acts(text: str) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.text(st.sampled_from("[]()<>!`~#*_-+=|\\\"'&:/.@$^ \n\tahtpw1w\u202e\x00"), max_size=60))
 def test_nothing_acts_whatever_is_written(text: str) -> None:
-    assert live(report_markdown(report(text), {})) == set()
+    assert live(report_markdown(report(text), {}, corrections(text))) == set()
 
 
 @pytest.mark.skipif(not INJECTIONS.is_dir(), reason="the folder ../shared/data with the real data is absent")
@@ -186,3 +207,18 @@ def test_a_report_without_anything_says_so() -> None:
     page = report_markdown(empty, {})
     for line in ("None.", "Not established.", "No moment is known.", "None is borne out.", "Nothing is named."):
         assert line in page
+
+
+def test_what_people_say_stands_beside_what_it_is_about() -> None:
+    page = report_markdown(report("F1"), {}, corrections("F1"))
+    findings, techniques = page.split("## Findings")[1].split("## ATT&CK techniques")
+    assert "  - **corrected by F1**: wrong, F1: F1\n" in findings
+    assert "  - **confirmed by F1**: right: F1\n" in findings
+    assert "  - **corrected by F1**: incomplete, F1: F1\n" in findings
+    assert "- **missed, says F1**: F1: F1\n" in techniques
+    assert "by F1" not in report_markdown(report("F1"), {})
+
+
+def test_a_word_without_a_comment_ends_where_it_is_said() -> None:
+    short = replace(corrections("F1")[0], technique=None, comment="")
+    assert "  - **corrected by F1**: wrong\n" in report_markdown(report("F1"), {}, [short])

@@ -18,7 +18,7 @@ watchfloor.proposal watchfloor.approval_request watchfloor.approval_vote watchfl
 watchfloor.execution watchfloor.receipt watchfloor.lease watchfloor.kill_switch watchfloor.freeze watchfloor.policy
 watchfloor.principal watchfloor.approver_key watchfloor.refusal watchfloor.notify
 watchfloor.invoke_agent watchfloor.chat watchfloor.execute_tool
-watchfloor.investigation watchfloor.investigate watchfloor.question
+watchfloor.investigation watchfloor.correction watchfloor.investigate watchfloor.question
 """
 
 ATTRIBUTES = """
@@ -45,7 +45,7 @@ gen_ai.usage.cache_read.input_tokens watchfloor.cost.micro_usd watchfloor.usage.
 watchfloor.prompt.name watchfloor.prompt.version watchfloor.prompt.digest
 watchfloor.model.position watchfloor.model.attempt
 watchfloor.stage watchfloor.questions watchfloor.question.digest watchfloor.evidence watchfloor.health
-watchfloor.findings watchfloor.dropped watchfloor.report.digest
+watchfloor.findings watchfloor.dropped watchfloor.report.digest watchfloor.correction.says
 """
 
 

@@ -17,6 +17,7 @@ CORE = {
     "watchfloor_core.alert",
     "watchfloor_core.canonical",
     "watchfloor_core.clock",  # for `to_iso`; reading the clock is a call that the test below forbids
+    "watchfloor_core.correction",
     "watchfloor_core.dsse",
     "watchfloor_core.errors",
     "watchfloor_core.incident",

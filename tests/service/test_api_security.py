@@ -35,6 +35,8 @@ BODIES: dict[str, dict[str, object]] = {
     "reopen": {"comment": "again"},
     "merge": {"other": NOBODY, "reason": "same"},
     "split": {"shape_ids": ["0" * 32], "reason": "other"},
+    # Twelve alerts planted make an incident of this revision.
+    "corrections": {"finding": "F1", "says": "right", "revision": 5},
     "undo": {"purpose": "over"},
     "edit": {"lease_s": 60, "reason": "shorter"},
     "lift": {"reason": "looked"},
@@ -101,6 +103,8 @@ def test_every_route_is_known_and_only_healthz_asks_nothing(api: Api) -> None:
         "GET /v1/incidents/{incident_id}",
         "GET /v1/incidents/{incident_id}/trace",
         "GET /v1/incidents/{incident_id}/report",
+        "GET /v1/incidents/{incident_id}/report/corrections",
+        "POST /v1/incidents/{incident_id}/report/corrections",
         "GET /v1/evidence/{evidence_id}",
         "POST /v1/incidents/{incident_id}/decision",
         "POST /v1/incidents/{incident_id}/reopen",
@@ -195,7 +199,7 @@ def test_only_a_person_decides_even_if_the_store_says_a_service_may(api: Api) ->
 @pytest.mark.parametrize("route", BY_INCIDENT, ids=name_of)
 def test_another_tenants_incident_does_not_exist(api: Api, route: APIRoute) -> None:
     ours = plant_incidents(api.store, api.settings, "acme", eve_lines(12))[0]
-    if route.path.endswith("/report"):
+    if "/report" in route.path:
         investigated(api.store, api.settings, "acme", ours)
     if not route.path.endswith("/merge"):  # its body names another incident that is nowhere
         assert call(api.person(tenant="acme"), route, ours).status_code in (200, 409)

@@ -140,7 +140,7 @@ class TestCommand:
         assert line["agent"]["engine"] == "specialist"
         assert (told["labels"], told["blind"]["labels"], told["after_the_agent"]["labels"]) == (1, 0, 1)
         assert told["after_the_agent"]["agrees"] == (line["agrees"] is True)
-        assert "1 labels written" in self.run(settings, "labels", "export", str(file))
+        assert "1 labels of incidents and 0 of findings written" in self.run(settings, "labels", "export", str(file))
 
     def test_a_file_that_cannot_be_written_is_told(self, store: Store, settings: Settings, tmp_path: Path) -> None:
         store.close()
@@ -152,5 +152,5 @@ class TestCommand:
     def test_without_any_label_the_file_is_empty(self, store: Store, settings: Settings, tmp_path: Path) -> None:
         store.close()
         file = tmp_path / "labels.ndjson"
-        assert "0 labels written" in self.run(settings, "labels", "export", str(file))
+        assert "0 labels of incidents and 0 of findings written" in self.run(settings, "labels", "export", str(file))
         assert file.read_text() == ""

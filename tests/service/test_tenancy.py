@@ -132,6 +132,7 @@ BODIES: Final[dict[str, object]] = {
     "POST /v1/incidents/{incident_id}/reopen": {"comment": "again"},
     "POST /v1/incidents/{incident_id}/merge": {"other": "{incident_id}", "reason": "same"},
     "POST /v1/incidents/{incident_id}/split": {"shape_ids": ["0" * 32], "reason": "other"},
+    "POST /v1/incidents/{incident_id}/report/corrections": {"finding": "F1", "says": "right", "revision": 5},
     "POST /v1/approvals/{proposal_id}/decision": {"decision": "deny", "digest": "0" * 64, "comment": "no"},
     "POST /v1/actions": {
         "incident_id": "{incident_id}",

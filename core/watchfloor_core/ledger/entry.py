@@ -58,6 +58,7 @@ Kind: TypeAlias = Literal[
     "approver_key",
     "refusal",
     "investigation",
+    "correction",
 ]
 """What was decided. A verifier takes any name of the form `_KIND`, so that an older one reads a newer ledger."""
 

@@ -1,10 +1,12 @@
-"""The tables of investigations: what was asked, what was found, and the report that cites it.
+"""The tables of investigations: what was asked, what was found, the report that cites it, and people's corrections.
 
 They follow the conventions of `watchfloor_core.store.schema` and share its metadata::
 
     investigation ──▶ investigation_query ──▶ evidence_use ──▶ evidence
     (one a revision)  (one a question,        (which answer    (each fact once,
-                       with its answer)        holds it)        under its digest)
+           ▲           with its answer)        holds it)        under its digest)
+           │
+    finding_correction (one for each word of a person on a finding)
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-from watchfloor_core.store.schema import TENANT, metadata
+from watchfloor_core.store.schema import AUTO, TENANT, metadata
 
 DIGEST = String(64)
 """SHA-256 in hex."""
@@ -113,4 +115,25 @@ evidence_use = Table(
     Column("collected_us", BigInteger, nullable=False),
     PrimaryKeyConstraint("tenant", "incident_id", "revision", "digest", "position"),
     Index("ix_evidence_use_evidence", "tenant", "evidence_id"),
+)
+
+finding_correction = Table(
+    "finding_correction",
+    metadata,
+    # What people say of single findings of a report. Rows are added and never changed; the last one of a person on a
+    # finding counts. Whoever corrects a finding has seen it, so no column says whether they did.
+    Column("id", AUTO, primary_key=True, autoincrement=True),
+    Column("tenant", TENANT, nullable=False),
+    Column("incident_id", INCIDENT, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("report_sha256", DIGEST, nullable=False),
+    Column("finding_id", String(16)),
+    # Null: a technique that the report misses.
+    Column("says", String(12), nullable=False),
+    # wrong, right, incomplete, missed, withdrawn
+    Column("technique", String(16)),
+    Column("comment", Text, nullable=False),
+    Column("principal", String(128), nullable=False),
+    Column("decided_us", BigInteger, nullable=False),
+    Index("ix_finding_correction_report", "tenant", "incident_id", "revision"),
 )

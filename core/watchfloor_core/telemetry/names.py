@@ -46,6 +46,7 @@ class SpanName(StrEnum):
     APPROVER_KEY = "watchfloor.approver_key"
     REFUSAL = "watchfloor.refusal"
     INVESTIGATION = "watchfloor.investigation"
+    CORRECTION = "watchfloor.correction"
 
     # Operations.
     REQUEST = "watchfloor.request"
@@ -135,6 +136,8 @@ class SpanAttribute(StrEnum):
     DROPPED = "watchfloor.dropped"
     """Claims that did not pass the check."""
     REPORT_DIGEST = "watchfloor.report.digest"
+    CORRECTION_SAYS = "watchfloor.correction.says"
+    """wrong, right, incomplete, missed or withdrawn."""
 
     PROPOSAL_ID = "watchfloor.proposal.id"
     PROPOSAL_DIGEST = "watchfloor.proposal.digest"

@@ -17,16 +17,17 @@ from watchfloor_core.ports import Json
 from watchfloor_core.store.ingest import pending_alerts
 from watchfloor_core.telemetry.tree import decision_tree, render_tree
 from watchfloor_service.access.local_api import local_api
+from watchfloor_service.commands.correct import correct
 from watchfloor_service.commands.incident_page import print_incident, print_queue
 from watchfloor_service.commands.outcome import answering, console, print_empty, print_json
 from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
 from watchfloor_service.incidents.detail import load_incident
 from watchfloor_service.incidents.listing import MAX_PAGE, list_incidents, list_queue, require_incident
-from watchfloor_service.incidents.reports import ReportFormat, find_report, render
+from watchfloor_service.incidents.reports import ReportFormat, find_report, render, report_view
 from watchfloor_service.incidents.status_filter import StatusFilter, expand
 from watchfloor_service.incidents.trace import load_trace
 
-app = typer.Typer(no_args_is_help=True, help="List, show, decide, merge and split incidents.")
+app = typer.Typer(no_args_is_help=True, help="List, show, decide, correct, merge and split incidents.")
 
 IncidentArgument = Annotated[str, typer.Argument(metavar="ID")]
 Comment = Annotated[str, typer.Option("--comment", "-m", help="Why; kept in the ledger.")]
@@ -124,11 +125,18 @@ def report(
     format_: Annotated[ReportFormat, typer.Option("--format", help="How to print it.")] = ReportFormat.MARKDOWN,
     revision: Annotated[int | None, typer.Option(min=1, help="Of an earlier revision; default: the latest.")] = None,
     tenant: TenantOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print what the investigation of an incident found, with the evidence of each finding."""
+    """Print what the investigation of an incident found, with the evidence of each finding.
+
+    --json gives how the investigation stands, the report, and what people say of its findings.
+    """
     with answering(), at(tenant) as place, place.store.read() as connection:
         found = require_incident(connection, place.tenant, incident_id).incident_id
         stored = find_report(connection, place.tenant, found, revision)
+        if as_json:
+            print_json(report_view(connection, place.tenant, stored))
+            return
         typer.echo(render(connection, place.tenant, stored, format_), nl=format_ is not ReportFormat.MARKDOWN)
     if not stored.is_of_now:
         print(
@@ -163,6 +171,9 @@ def decide(
             "acknowledges_newer": acknowledge_newer,
         }
         _tell_standing(_post(place, incident_id, "decision", body), as_json=as_json)
+
+
+app.command()(correct)
 
 
 @app.command()

@@ -19,7 +19,6 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from watchfloor_agents.investigation.export.markdown import report_markdown
 from watchfloor_agents.investigation.export.stix import report_bundle
 from watchfloor_connectors.context.config import FILE as CONTEXT_FILE
 from watchfloor_connectors.context.config import IntelligenceModel, load_context_settings
@@ -29,7 +28,7 @@ from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.commands.outcome import console
 from watchfloor_service.detection.detect import Detected, DetectRequest, detect, print_detected
-from watchfloor_service.incidents.reports import StoredReport, evidence_of, list_reports
+from watchfloor_service.incidents.reports import StoredReport, list_reports, page_of
 from watchfloor_service.runs.export import replacing
 from watchfloor_service.runs.pipeline import done_before, some_stack, work_off
 from watchfloor_service.runs.plan import Plan, RunRequest, plan_run
@@ -152,10 +151,9 @@ def _write_reports(store: Store, tenant: str, folder: Path) -> list[StoredReport
         for one in reports:
             if one.report is None:
                 continue
-            evidence = evidence_of(connection, tenant, one.report)
             stem = folder / one.incident_id
             for suffix, content in (
-                (".md", report_markdown(one.report, evidence).encode()),
+                (".md", page_of(connection, tenant, one.report).encode()),
                 (".json", orjson.dumps(orjson.loads(one.content or "{}"), option=orjson.OPT_INDENT_2)),
                 (".stix.json", report_bundle(one.report).encode()),
             ):

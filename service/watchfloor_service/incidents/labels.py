@@ -102,6 +102,7 @@ class Label:
     def as_json(self) -> dict[str, JsonValue]:
         agent = self.agent
         return {
+            "kind": "incident",
             "incident": self.incident_id,
             "revision": self.revision,
             "title": self.title,

@@ -20,6 +20,7 @@ from watchfloor_core.report import Report
 from watchfloor_core.store.evidence import read_evidence
 from watchfloor_core.store.schema import incident
 from watchfloor_core.store.schema_investigation import investigation
+from watchfloor_service.incidents.corrections import CorrectionView, standing_corrections
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class StoredReport:
     """That was investigated."""
     status: str
     engine: str | None
+    engine_version: str | None
+    """Of the rules; of a report in which a model had a part, the model's stand in the report."""
     started_us: int | None
     ended_us: int | None
     problem: str | None
@@ -106,9 +109,11 @@ class ReportView:
     sha256: str | None
     """Of the report's canonical JSON, as the ledger has it."""
     report: Json
+    corrections: list[CorrectionView]
+    """What people say of its findings, and stand by."""
 
 
-def report_view(stored: StoredReport) -> ReportView:
+def report_view(connection: Connection, tenant: str, stored: StoredReport) -> ReportView:
     return ReportView(
         incident_id=stored.incident_id,
         revision=stored.revision,
@@ -120,6 +125,10 @@ def report_view(stored: StoredReport) -> ReportView:
         problem=stored.problem,
         sha256=stored.sha256,
         report=None if stored.content is None else orjson.loads(stored.content)["report"],
+        corrections=[
+            CorrectionView.of(one)
+            for one in standing_corrections(connection, tenant, stored.incident_id, stored.revision)
+        ],
     )
 
 
@@ -141,14 +150,21 @@ def render(connection: Connection, tenant: str, stored: StoredReport, format_: R
         )
     match format_:
         case ReportFormat.MARKDOWN:
-            return report_markdown(report, evidence_of(connection, tenant, report))
+            return page_of(connection, tenant, report)
         case ReportFormat.JSON:
             return stored.content
         case ReportFormat.STIX:
+            # Without what people say of it, who are named there: a bundle is made to be given away.
             # Imported where it is asked for: the library takes long to load, and every start of the API would wait.
             from watchfloor_agents.investigation.export.stix import report_bundle
 
             return report_bundle(report)
+
+
+def page_of(connection: Connection, tenant: str, report: Report) -> str:
+    """The report as Markdown, with the evidence that it cites and what people say of its findings."""
+    corrections = standing_corrections(connection, tenant, report.incident_id, report.revision)
+    return report_markdown(report, evidence_of(connection, tenant, report), corrections)
 
 
 def _select() -> Select[Any]:  # Any: SQLAlchemy's rows of many columns
@@ -157,6 +173,7 @@ def _select() -> Select[Any]:  # Any: SQLAlchemy's rows of many columns
         investigation.c.revision,
         investigation.c.status,
         investigation.c.engine,
+        investigation.c.engine_version,
         investigation.c.started_us,
         investigation.c.ended_us,
         investigation.c.problem,
@@ -189,6 +206,7 @@ def _stored(row: Row[Any]) -> StoredReport:
         revision=row.revision,
         status=row.status,
         engine=row.engine,
+        engine_version=row.engine_version,
         started_us=row.started_us,
         ended_us=row.ended_us,
         problem=row.problem,

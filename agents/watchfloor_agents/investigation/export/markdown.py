@@ -8,11 +8,12 @@ live.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from watchfloor_core.alert import TimePrecision
 from watchfloor_core.clock import to_iso
+from watchfloor_core.correction import Correction, Judgement
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.report import AffectedEntity, Citation, Finding, Hypothesis, Phase, Recommendation, Report
 from watchfloor_core.untrusted import escape_untrusted
@@ -35,12 +36,13 @@ _DECIMALS: Final = {TimePrecision.SECOND: 0, TimePrecision.MILLISECOND: 3}
 _OUTCOMES: Final = {"seen": "seen", "not seen": "not seen", "not testable": "could not be tested"}
 
 
-def report_markdown(report: Report, evidence: Mapping[str, Evidence]) -> str:
-    """The page. ``evidence`` names the sources of what is cited; what is not in it is named by its id alone."""
-    return "\n".join(_page(report, evidence)).rstrip() + "\n"
+def report_markdown(report: Report, evidence: Mapping[str, Evidence], corrections: Sequence[Correction] = ()) -> str:
+    """The page. ``evidence`` names the sources of what is cited; what is not in it is named by its id alone.
+    ``corrections``: those of people that stand, shown beside what they are about."""
+    return "\n".join(_page(report, evidence, corrections)).rstrip() + "\n"
 
 
-def _page(report: Report, evidence: Mapping[str, Evidence]) -> Iterator[str]:
+def _page(report: Report, evidence: Mapping[str, Evidence], corrections: Sequence[Correction]) -> Iterator[str]:
     yield f"# Investigation of incident {prose(report.incident_id)}, revision {report.revision}"
     yield ""
     yield f"- Verdict: **{prose(report.verdict.value)}**, probability of an attack {report.probability:.2f}"
@@ -53,8 +55,10 @@ def _page(report: Report, evidence: Mapping[str, Evidence]) -> Iterator[str]:
     yield from _section("Summary", [prose(report.summary)])
     yield from _section("What happened", _timeline(report))
     yield from _section("Root cause", [prose(report.root_cause) if report.root_cause else "Not established."])
-    yield from _section("Findings", [*_findings(report, evidence), _NEXT] if report.findings else ["None."])
-    yield from _section("ATT&CK techniques", _techniques(report))
+    findings = [*_findings(report, evidence, corrections), _NEXT] if report.findings else ["None."]
+    yield from _section("Findings", findings)
+    missed = [_missed(one) for one in corrections if one.says is Judgement.MISSED]
+    yield from _section("ATT&CK techniques", [*_techniques(report), *missed])
     yield from _section("Affected", [_entity(one) for one in report.entities] or ["Nothing is named."])
     yield from _section("Explanations", [line for one in report.hypotheses for line in _hypothesis(one)])
     yield from _section(
@@ -80,13 +84,30 @@ def _timeline(report: Report) -> list[str]:
     ] or ["No moment is known."]
 
 
-def _findings(report: Report, evidence: Mapping[str, Evidence]) -> Iterator[str]:
+def _findings(report: Report, evidence: Mapping[str, Evidence], corrections: Sequence[Correction]) -> Iterator[str]:
     for one in report.findings:
         yield f"- **{prose(one.id)}** {prose(one.text)}"
         yield f"  - {_weight(one)}"
         for citation in one.citations:
             yield f"  - {_citation(citation, evidence)}"
+        for correction in corrections:
+            if correction.finding_id == one.id:
+                yield f"  - {_corrected(correction)}"
     yield ""
+
+
+def _corrected(one: Correction) -> str:
+    done = "confirmed" if one.says is Judgement.RIGHT else "corrected"
+    technique = f", {prose(one.technique)}" if one.technique else ""
+    return f"**{done} by {prose(one.principal)}**: {one.says.value}{technique}{_comment(one)}"
+
+
+def _missed(one: Correction) -> str:
+    return f"- **missed, says {prose(one.principal)}**: {prose(one.technique or '')}{_comment(one)}"
+
+
+def _comment(one: Correction) -> str:
+    return f": {prose(one.comment)}" if one.comment else ""
 
 
 def _weight(one: Finding) -> str:

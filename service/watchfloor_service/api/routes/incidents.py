@@ -141,7 +141,7 @@ def report(
         found = require_incident(connection, caller.tenant, incident_id).incident_id
         stored = find_report(connection, caller.tenant, found, revision)
         if format is None:
-            return json_answer(report_view(stored))
+            return json_answer(report_view(connection, caller.tenant, stored))
         content = render(connection, caller.tenant, stored, format)
     return Response(content, media_type=_MEDIA[format], headers={"X-Content-Type-Options": "nosniff"})
 
