@@ -443,7 +443,6 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     "connectors.logs.fetching": ({NETWORK}, "reads an answer that others asked for, up to a size"),
     "connectors.logs.sentinel": ({NETWORK}, "asks a workspace in KQL, which changes nothing; a token from Entra"),
     "connectors.logs.splunk": ({NETWORK}, "searches Splunk by export, with commands that only read; ssl is a type"),
-    "connectors.context.directory": ({NETWORK}, "asks the organisation's LDAP directory, read-only, over TLS"),
     "connectors.logs.opening": ({NETWORK}, "TLS settings for log sources"),
     "connectors.detection.detecting": ({FILES}, "a temporary database of the events that rules are matched against"),
     "connectors.logs.tables": ({FILES}, "a temporary copy of a table for DuckDB to read"),

@@ -1,13 +1,12 @@
 """Reads an asset inventory: which hosts, addresses and users there are, and how much each matters.
 
-Four forms are read:
+Three forms are read:
 
 - YAML, a list (or ``assets:`` with one) of ``{host, ip, user, tier, groups}``, where host, ip and user may be lists,
   or of ``{kind, value, tier, groups}`` for any kind of entity;
 - CSV with those columns, several values in one cell separated by semicolons;
 - Ansible-like facts: a mapping from inventory name to ``{hostname, fqdns, default_ipv4_address, ipv4_addresses,
-  ipv6_addresses, username, groups, tier}``. Both the name and the host name are the host: sensors use either;
-- what ServiceNow's Table API and list exports give, as JSON or CSV (`watchfloor_connectors.inventory_servicenow`).
+  ipv6_addresses, username, groups, tier}``. Both the name and the host name are the host: sensors use either.
 """
 
 from __future__ import annotations
@@ -17,9 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
-from watchfloor_connectors import inventory_servicenow
 from watchfloor_connectors.framing import Format, read_bytes
 from watchfloor_connectors.normalise import normalise
 from watchfloor_connectors.yaml_lines import Document, Location, load_yaml
@@ -71,10 +67,8 @@ def read_inventory(path: Path) -> tuple[InventoryItem, ...]:
         entries = _yaml_entries(data, str(path))
     elif path.suffix == ".csv":
         entries = _csv_entries(data, str(path))
-    elif path.suffix == ".json":
-        entries = _json_entries(data, str(path))
     else:
-        raise ConfigurationError(f"the inventory {str(path)!r} is neither .yaml nor .csv nor .json")
+        raise ConfigurationError(f"the inventory {str(path)!r} is neither .yaml nor .csv")
     found: dict[tuple[EntityKind, str], InventoryItem] = {}
     problems: list[Problem] = []
     for entry, line in entries:
@@ -97,9 +91,8 @@ def _merged(first: InventoryItem, second: InventoryItem) -> InventoryItem:
 def _csv_entries(data: bytes, file: str) -> list[tuple[Entry, int]]:
     rows = read_bytes(data, layout=Format.CSV, name=file)
     columns = rows.columns or ()
-    is_servicenow = inventory_servicenow.is_servicenow(columns)
-    unknown = [] if is_servicenow else [column for column in columns if column not in _OWN_KEYS]
-    if unknown or not (is_servicenow or _OWN_KEYS.intersection(columns)):
+    unknown = [column for column in columns if column not in _OWN_KEYS]
+    if unknown or not _OWN_KEYS.intersection(columns):
         expected = ", ".join(sorted(_OWN_KEYS))
         raise ConfigurationError(
             [Problem(f"columns {unknown or columns!r} were not expected, only {expected}", file, 1)]
@@ -111,8 +104,6 @@ def _csv_entries(data: bytes, file: str) -> list[tuple[Entry, int]]:
         line = row.position + 1
         if isinstance(row.record, RecordError):
             problems.append(Problem(row.record.reason, file, line))
-        elif is_servicenow:
-            entries += _of_servicenow(row.record, file, line, problems)
         else:
             entries.append(({name: str(value).split(";") for name, value in row.record.items() if value}, line))
     if problems:
@@ -140,34 +131,6 @@ def _yaml_entries(data: bytes, file: str) -> list[tuple[Entry, int]]:
             )
         ]
     )
-
-
-def _json_entries(data: bytes, file: str) -> list[tuple[Entry, int]]:
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise ConfigurationError([Problem(f"it is no JSON: {error.msg}", file, error.lineno)]) from None
-    records = inventory_servicenow.records_of(value)
-    if records is None:
-        expected = "an answer of ServiceNow's Table API was expected: result, a list of records of cmdb_ci or sys_user"
-        raise ConfigurationError([Problem(expected, file, 1)])
-    problems: list[Problem] = []
-    # An answer is one line: the number of the record says more.
-    entries = [
-        one for number, record in enumerate(records, 1) for one in _of_servicenow(record, file, number, problems)
-    ]
-    if problems:
-        raise ConfigurationError(problems)
-    return entries
-
-
-def _of_servicenow(record: Entry, file: str, line: int, problems: list[Problem]) -> list[tuple[Entry, int]]:
-    try:
-        asset = inventory_servicenow.asset_of(record)
-    except RecordError as error:
-        problems.append(Problem(error.reason, file, line, error.path))
-        return []
-    return [] if asset is None else [(asset, line)]
 
 
 def _listed(value: list[Any], at: Location, document: Document, file: str) -> list[tuple[Entry, int]]:

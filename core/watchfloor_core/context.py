@@ -39,9 +39,6 @@ class ContextKind(StrEnum):
     """What is ours, how much depends on it, and whose it is."""
     HISTORY = "history"
     """What people have decided about incidents that named the entity."""
-    DIRECTORY = "identity_directory"
-    """Who somebody is in the organisation, and whether their account is in use. Names and titles people may write
-    themselves."""
     RUNBOOK = "runbook"
     """What the organisation does in such a case."""
 

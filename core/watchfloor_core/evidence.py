@@ -31,8 +31,6 @@ MAX_BODY: Final = 256 * 1024
 
 _BY_CONTEXT: Final = {
     "inventory": Integrity.HUMAN,
-    # People write their own display names there.
-    "identity_directory": Integrity.EXTERNAL,
     "runbook": Integrity.HUMAN,
     "history": Integrity.DERIVED,
 }

@@ -19,7 +19,6 @@ from watchfloor_agents.investigation.weighing import visibility
 from watchfloor_connectors.logs.listed import ListLogSource
 from watchfloor_connectors.logs.testing import START_US, sample_event
 from watchfloor_core.alert import EntityKind, EntityRole, Integrity
-from watchfloor_core.clock import to_iso
 from watchfloor_core.context import (
     ContextKind,
     Fact,
@@ -190,39 +189,6 @@ def test_a_crown_jewel_and_the_past_are_told_and_weigh_nothing() -> None:
     )
     assert told["entity_history"].text.endswith("1 were attacks")
     assert all(one.stance is Stance.NEUTRAL and one.log_odds == 0 for one in report.findings)
-
-
-def directory(**fields: Value) -> Known:
-    return Known(ContextKind.DIRECTORY, {"ann": {"account.dn": "uid=ann", "account.name": HOSTILE, **fields}}, "ldap")
-
-
-def test_who_an_account_is_is_told_and_weighs_nothing() -> None:
-    known = directory(
-        **{
-            "account.state": "disabled",
-            "account.privileged_groups": "Domain Admins",
-            "account.created": to_iso(START_US - 86_400_000_000),
-        }
-    )
-    _, report = investigated(case((EntityKind.USER, "LAB\\ann")), [known])
-    assert {one.code for one in report.findings} == {"privileged_account", "disabled_account", "new_account"}
-    assert all(one.stance is Stance.NEUTRAL and one.log_odds == 0 for one in report.findings)
-    assert [one.entities[0].value for one in known.asked] == ["ann"]
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"account.state": "enabled"},
-        {"account.created": "yesterday"},
-        {"account.created": to_iso(START_US - 8 * 86_400_000_000)},
-        {"account.created": to_iso(START_US + 86_400_000_000)},
-    ],
-    ids=["in use", "no time", "older", "made after it"],
-)
-def test_an_ordinary_account_is_no_finding(fields: dict[str, Value]) -> None:
-    _, report = investigated(case((EntityKind.USER, "ann")), [directory(**fields)])
-    assert report.findings == ()
 
 
 def test_a_crowd_of_entities_with_a_past_leaves_the_root_cause_in() -> None:

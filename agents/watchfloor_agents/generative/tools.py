@@ -25,7 +25,7 @@ Types = Annotated[list[EventType], Argument(max_length=12)]
 Matches = Annotated[list[Match], Argument(max_length=4)]
 Term = Annotated[str, Argument(min_length=1, max_length=MAX_TERM)]
 Terms = Annotated[list[Term], Argument(min_length=1, max_length=8)]
-Context = Literal[ContextKind.INTELLIGENCE, ContextKind.INVENTORY, ContextKind.DIRECTORY, ContextKind.HISTORY]
+Context = Literal[ContextKind.INTELLIGENCE, ContextKind.INVENTORY, ContextKind.HISTORY]
 Event = Annotated[str, Argument(min_length=2, max_length=64, description="Id of an event as shown, e.g. E7")]
 
 

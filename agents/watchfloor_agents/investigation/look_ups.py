@@ -18,7 +18,6 @@ TOOL: Final = "look_up"
 KINDS: Final = {
     ContextKind.INTELLIGENCE: (EntityKind.IP, EntityKind.DOMAIN, EntityKind.URL, EntityKind.FILE_HASH),
     ContextKind.INVENTORY: (EntityKind.HOST, EntityKind.USER, EntityKind.IP),
-    ContextKind.DIRECTORY: (EntityKind.USER, EntityKind.MAILBOX),
     ContextKind.HISTORY: (EntityKind.HOST, EntityKind.USER, EntityKind.IP, EntityKind.DOMAIN, EntityKind.FILE_HASH),
 }
 """What each source of context is asked about."""
@@ -27,7 +26,6 @@ _FROM_EVENTS: Final = (ContextKind.INTELLIGENCE,)
 _PURPOSES: Final = {
     ContextKind.INTELLIGENCE: "Whether others have seen it used in attacks",
     ContextKind.INVENTORY: "What is ours, and how much depends on it",
-    ContextKind.DIRECTORY: "Who it is in the organisation, and whether the account is in use",
     ContextKind.HISTORY: "What people decided about it before",
     ContextKind.RUNBOOK: "What the organisation does in such a case",
 }

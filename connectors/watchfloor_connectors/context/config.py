@@ -8,14 +8,6 @@
         tenants: [default]
         paths: [/srv/intelligence/bundles]
         warning_lists: [/srv/intelligence/misp-warninglists]
-      - name: directory
-        kind: ldap
-        tenants: [default]
-        url: ldaps://dc1.example.org
-        base_dn: DC=example,DC=org
-        bind_dn: CN=watchfloor,OU=Services,DC=example,DC=org
-        password: file:/etc/watchfloor/ldap-password
-        privileged_groups: [Domain Admins, Backup Operators]
       - name: runbooks
         kind: runbooks
         tenants: [default]
@@ -26,21 +18,18 @@ Paths are files or folders; relative ones begin at the file's own folder.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from watchfloor_connectors.logs.config import Option, Tenant, check_reference
+from watchfloor_connectors.logs.config import Option, Tenant
 from watchfloor_connectors.source_file import read_source_file
 from watchfloor_core.context import ContextKind
 
 FILE: Final = "context.yaml"
 
-_LDAP: Final = re.compile(r"(?P<scheme>ldaps?)://(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>\d{1,5}))?/?")
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 RESERVED: Final = frozenset({"inventory", "history"})
 """Names of the sources that every installation has."""
@@ -72,48 +61,6 @@ class RunbooksModel(_Model):
     paths: list[str] = Field(min_length=1)
 
 
-class LdapModel(_Model):
-    """An LDAP directory, asked in place."""
-
-    name: Name
-    kind: Literal["ldap"]
-    tenants: list[Tenant] = Field(min_length=1)
-    url: str
-    """``ldaps://host``; ``ldap://host`` with ``start_tls``, or on this machine."""
-    base_dn: str = Field(min_length=1, max_length=500)
-    bind_dn: str = Field(min_length=1, max_length=500)
-    password: str
-    """Reference."""
-    layout: Literal["ad", "posix"] = "ad"
-    start_tls: bool = False
-    ca_file: str | None = None
-    privileged_groups: list[Annotated[str, Field(min_length=1, max_length=200)]] = []
-    timeout_s: int = Field(default=10, ge=1, le=60)
-    paths: ClassVar[tuple[str, ...]] = ()
-
-    @model_validator(mode="after")
-    def _is_private(self) -> Self:
-        check_reference(self.password)
-        found = _LDAP.fullmatch(self.url)
-        if found is None:
-            raise ValueError(f"url is {self.url!r}; ldaps://directory.example.org was expected, with a port if need be")
-        host = (found["host"] or "").strip("[]").lower()
-        if found["scheme"] == "ldap" and not self.start_tls and not _is_loopback(host):
-            raise ValueError(
-                "url begins with ldap://: password and answers would go in the clear; use ldaps:// or start_tls"
-            )
-        if found["scheme"] == "ldaps" and self.start_tls:
-            raise ValueError("start_tls is for ldap://; ldaps:// is encrypted from the start")
-        return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class PluginModel(_Model):
     """Somebody else's kind of source, by the name of its entry point."""
 
@@ -128,9 +75,7 @@ class PluginModel(_Model):
     """Files whose change has it opened anew."""
 
 
-SourceModel: TypeAlias = Annotated[
-    IntelligenceModel | RunbooksModel | LdapModel | PluginModel, Field(discriminator="kind")
-]
+SourceModel: TypeAlias = Annotated[IntelligenceModel | RunbooksModel | PluginModel, Field(discriminator="kind")]
 
 
 class ContextModel(_Model):

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from watchfloor_connectors.context.config import (
     ContextSettings,
     IntelligenceModel,
-    LdapModel,
     PluginModel,
     RunbooksModel,
     SourceModel,
 )
-from watchfloor_connectors.context.directory import Directory, DirectorySource
 from watchfloor_connectors.context.guarded import GuardedContextSource
 from watchfloor_connectors.context.indicators import IndicatorSource
 from watchfloor_connectors.context.lists import read_lists
@@ -36,11 +33,6 @@ logger = logging.getLogger(__name__)
 
 GROUP: Final = "watchfloor.context_sources"
 """Entry points that give ``(name, options, paths) -> ContextSource``."""
-
-
-def no_secret(reference: str) -> str:
-    """Stands for a reader of secrets where nothing gives any."""
-    raise ConfigurationError(f"nothing reads the secret {reference!r} here")
 
 
 class DarkContextSource:
@@ -61,14 +53,10 @@ class ContextShelf:
     What cannot be read is told in each answer of its source; it is tried again when its files change.
     """
 
-    def __init__(
-        self, settings: ContextSettings, *, allowed: Sequence[str] = (), secret: Callable[[str], str] = no_secret
-    ) -> None:
-        """``allowed``: plug-ins that may be loaded (setting ``context_sources_allowed``). ``secret`` reads what a
-        reference names; it raises `ConfigurationError` and `UnavailableError`."""
+    def __init__(self, settings: ContextSettings, *, allowed: Sequence[str] = ()) -> None:
+        """``allowed``: plug-ins that may be loaded (setting ``context_sources_allowed``)."""
         self._settings = settings
         self._allowed = tuple(allowed)
-        self._secret = secret
         self._lock = threading.Lock()
         self._open: dict[str, tuple[Stamp, ContextSource]] = {}
 
@@ -90,8 +78,6 @@ class ContextShelf:
         paths = [self._settings.folder / one for one in model.paths]
         if isinstance(model, PluginModel):
             return self._plugged_in(model, paths)
-        if isinstance(model, LdapModel):
-            return DirectorySource(model.name, self._directory(model))
         if isinstance(model, RunbooksModel):
             return RunbookSource(model.name, paths)
         problems: list[str] = []
@@ -108,19 +94,6 @@ class ContextShelf:
         for problem in reading.problems:
             logger.warning("source of context %s: %s", model.name, problem)
         return IndicatorSource(model.name, reading, warnings)
-
-    def _directory(self, model: LdapModel) -> Directory:
-        return Directory(
-            url=model.url,
-            base_dn=model.base_dn,
-            bind_dn=model.bind_dn,
-            password=partial(self._secret, model.password),
-            layout=model.layout,
-            start_tls=model.start_tls,
-            ca_file=None if model.ca_file is None else str(self._settings.folder / model.ca_file),
-            privileged_groups=frozenset(one.lower() for one in model.privileged_groups),
-            timeout_s=model.timeout_s,
-        )
 
     def _plugged_in(self, model: PluginModel, paths: Sequence[Path]) -> ContextSource:
         try:

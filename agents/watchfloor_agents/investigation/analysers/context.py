@@ -8,7 +8,6 @@ one, can have an attack put aside.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -16,7 +15,6 @@ from watchfloor_agents.investigation import look_ups
 from watchfloor_agents.investigation.engine import Analysis, Claim
 from watchfloor_agents.investigation.view import CaseView, EventEvidence, Question
 from watchfloor_core.alert import EntityKind
-from watchfloor_core.clock import MICROSECONDS, from_datetime
 from watchfloor_core.context import ContextKind
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.logs.fields import NAMING
@@ -32,8 +30,6 @@ MAX_TOLD: Final = 10
 """Critical assets, and entities with a past, that become findings: what weighs nothing must not fill a report."""
 UNSTATED_CONFIDENCE: Final = 50
 CRITICAL_TIER: Final = 1
-NEW_ACCOUNT_DAYS: Final = 7
-NEW_ACCOUNT_US: Final = NEW_ACCOUNT_DAYS * 86_400 * MICROSECONDS
 RUNBOOK: Final = "runbook"
 
 
@@ -57,7 +53,6 @@ class ContextAnalyser:
         claims = [
             *(_listed(view, one, where) for one in listed[:MAX_LISTED]),
             *islice(_of_inventory(view, assets), MAX_TOLD),
-            *islice(_of_directory(view, by_kind.get(ContextKind.DIRECTORY, ())), MAX_TOLD),
             *islice(_of_history(view, decided), MAX_TOLD),
             *_of_runbooks(view, by_kind.get(ContextKind.RUNBOOK, ())),
         ]
@@ -105,34 +100,6 @@ def _of_inventory(view: CaseView, facts: Sequence[Evidence]) -> Iterator[Claim]:
         )
 
 
-def _of_directory(view: CaseView, facts: Sequence[Evidence]) -> Iterator[Claim]:
-    """What of an account makes its part in the case weigh more: rights, being shut, being new."""
-    for fact in facts:
-        kind, value = _entity(fact)
-        named = f"The {kind} {quote_untrusted(value, 120)}"
-        start = view.case.range.start_us
-        if groups := fact.value("account.privileged_groups"):
-            text = f"{named} has privileges by the directory, through {quote_untrusted(groups, 200)}"
-            yield _told(view, fact, "privileged_account", text, "account.privileged_groups")
-        if fact.value("account.state") == "disabled":
-            text = f"{named} is disabled in the directory, and the alerts name it"
-            yield _told(view, fact, "disabled_account", text, "account.state")
-        created = _moment(fact.value("account.created"))
-        if created is not None and 0 <= start - created < NEW_ACCOUNT_US:
-            text = f"{named} was made less than {NEW_ACCOUNT_DAYS} days before, at {fact.value('account.created')}"
-            yield _told(view, fact, "new_account", text, "account.created")
-
-
-def _told(view: CaseView, fact: Evidence, code: str, text: str, name: str) -> Claim:
-    return Claim(
-        code=code,
-        text=text,
-        citations=_cited(fact, "account.dn", name),
-        time_us=view.case.range.start_us,
-        stance=Stance.NEUTRAL,
-    )
-
-
 def _of_history(view: CaseView, facts: Sequence[Evidence]) -> Iterator[Claim]:
     for fact in facts:
         kind, value = _entity(fact)
@@ -163,13 +130,6 @@ def _of_runbooks(view: CaseView, facts: Sequence[Evidence]) -> Iterator[Claim]:
             time_us=view.case.range.start_us,
             stance=Stance.NEUTRAL,
         )
-
-
-def _moment(text: str | None) -> int | None:
-    try:
-        return None if text is None else from_datetime(datetime.fromisoformat(text))
-    except ValueError:
-        return None
 
 
 def _most_first(facts: Sequence[Evidence], name: str, sign: int = 1) -> list[Evidence]:
