@@ -32,7 +32,7 @@ from watchfloor_service.detection.detect import Detected, DetectRequest, detect,
 from watchfloor_service.incidents.reports import StoredReport, evidence_of, list_reports
 from watchfloor_service.runs.export import replacing
 from watchfloor_service.runs.pipeline import done_before, some_stack, work_off
-from watchfloor_service.runs.plan import Plan, RunRequest, plan_run
+from watchfloor_service.runs.plan import Plan, RunRequest, plan_run, tell_left_out
 from watchfloor_service.runs.progress import progress_for
 from watchfloor_service.runs.run import DONE, INTERRUPTED, PARTIAL
 from watchfloor_service.supervision.interruption import run_interruptibly
@@ -70,6 +70,7 @@ def investigate(settings: Settings, request: InvestigateRequest, out: Path, *, i
         return PARTIAL if found.unreadable_total else DONE
     settings = _settings(settings, request, out)
     plan = _plan(settings, request, found)
+    tell_left_out(plan)
     progress = progress_for(sys.stderr, is_quiet=is_quiet)
 
     async def carry_out() -> bool:
