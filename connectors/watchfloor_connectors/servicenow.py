@@ -69,7 +69,8 @@ _HOSTS: Final = {
 _LABELS: Final = {label.casefold(): label for label in _HOSTS.values()}
 _USERS: Final = ("sys_user", "user")
 _CLASS: Final = "sys_class_name"
-_CRITICALITY: Final = ("business_criticality", "busines_criticality")
+_CRITICALITY: Final = ("business_criticality", "busines_criticality", "u_business_criticality")
+"""The base system has it on applications and services; on machines it is a column of one's own, hence ``u_``."""
 _GONE: Final = {"install_status": ("7", "100", "retired", "absent"), "operational_status": ("6", "retired")}
 _SYS_ID: Final = re.compile(r"[0-9a-f]{32}")
 

@@ -133,7 +133,7 @@ def test_users_are_assets_by_their_user_name(tmp_path: Path) -> None:
         ({"value": "4 - not critical", "display_value": "4 - nicht kritisch"}, 3),
     ],
 )
-@pytest.mark.parametrize("field", ["business_criticality", "busines_criticality"])
+@pytest.mark.parametrize("field", ["business_criticality", "busines_criticality", "u_business_criticality"])
 def test_criticality_1_to_4_is_tier_0_to_3(tmp_path: Path, field: str, said: object, tier: int) -> None:
     record = {"sys_class_name": "cmdb_ci_win_server", "name": "a", field: said}
     assert loaded(tmp_path, record).items == (InventoryItem(HOST, "a", tier, ("Windows Server",)),)
