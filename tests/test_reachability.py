@@ -446,6 +446,8 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     "connectors.logs.opening": ({NETWORK}, "TLS settings for log sources"),
     "connectors.detection.detecting": ({FILES}, "a temporary database of the events that rules are matched against"),
     "connectors.logs.tables": ({FILES}, "a temporary copy of a table for DuckDB to read"),
+    # The organisation's directory.
+    "connectors.context.directory_session": ({NETWORK}, "binds to an LDAP server and searches, which changes nothing"),
     # Where secrets lie.
     "connectors.secrets.resolve": ({NETWORK}, "TLS settings for the vault"),
     "connectors.secrets.vault": ({NETWORK}, "reads secrets from Vault, and writes nothing"),

@@ -1,23 +1,25 @@
 """Reads an asset inventory: which hosts, addresses and users there are, and how much each matters.
 
-Three forms are read:
+Four forms are read:
 
 - YAML, a list (or ``assets:`` with one) of ``{host, ip, user, tier, groups}``, where host, ip and user may be lists,
   or of ``{kind, value, tier, groups}`` for any kind of entity;
 - CSV with those columns, several values in one cell separated by semicolons;
 - Ansible-like facts: a mapping from inventory name to ``{hostname, fqdns, default_ipv4_address, ipv4_addresses,
-  ipv6_addresses, username, groups, tier}``. Both the name and the host name are the host: sensors use either.
+  ipv6_addresses, username, groups, tier}``. Both the name and the host name are the host: sensors use either;
+- what ServiceNow exports of its CMDB, as JSON or CSV (`watchfloor_connectors.servicenow`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from watchfloor_connectors.framing import Format, read_bytes
 from watchfloor_connectors.normalise import normalise
+from watchfloor_connectors.servicenow import Asset, Row, is_cmdb_header, read_cmdb, table_rows
 from watchfloor_connectors.yaml_lines import Document, Location, load_yaml
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.errors import ConfigurationError, Problem, RecordError
@@ -53,34 +55,58 @@ class InventoryItem:
     groups: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What an inventory file says."""
+
+    items: tuple[InventoryItem, ...]
+    left_out: tuple[str, ...] = ()
+    """What of an export is no asset, with its number, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    entries: Sequence[Asset]
+    left_out: tuple[str, ...] = ()
+
+
 def read_inventory(path: Path) -> tuple[InventoryItem, ...]:
-    """Every entity of an inventory file, once each.
+    """Every entity of an inventory file, once each. Raises as `load_inventory` does."""
+    return load_inventory(path).items
+
+
+def load_inventory(path: Path) -> Inventory:
+    """Every entity of an inventory file, once each, and what was left out.
 
     An entity that stands twice gets the more critical tier and the groups of both. Raises ConfigurationError with all
-    mistakes, each with its line.
+    mistakes, each with its place.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"cannot read the inventory {str(path)!r}: {error.strerror}") from None
-    if path.suffix in (".yaml", ".yml"):
-        entries = _yaml_entries(data, str(path))
-    elif path.suffix == ".csv":
-        entries = _csv_entries(data, str(path))
-    else:
-        raise ConfigurationError(f"the inventory {str(path)!r} is neither .yaml nor .csv")
+    match path.suffix:
+        case ".yaml" | ".yml":
+            reading = _Reading([(entry, line, None) for entry, line in _yaml_entries(data, str(path))])
+        case ".csv":
+            reading = _csv_reading(data, str(path))
+        case ".json":
+            reading = _cmdb_reading(table_rows(data, str(path)), str(path))
+        case _:
+            raise ConfigurationError(f"the inventory {str(path)!r} is neither .yaml nor .csv nor .json")
     found: dict[tuple[EntityKind, str], InventoryItem] = {}
     problems: list[Problem] = []
-    for entry, line in entries:
+    for entry, line, place in reading.entries:
         try:
             for item in _items(entry):
                 key = (item.kind, item.value)
                 found[key] = _merged(found[key], item) if key in found else item
         except RecordError as error:
-            problems.append(Problem(error.reason, str(path), line, error.path))
+            where = ".".join(part for part in (place, error.path) if part)
+            problems.append(Problem(error.reason, str(path), line, where or None))
     if problems:
         raise ConfigurationError(problems)
-    return tuple(found.values())
+    return Inventory(tuple(found.values()), reading.left_out)
 
 
 def _merged(first: InventoryItem, second: InventoryItem) -> InventoryItem:
@@ -88,16 +114,17 @@ def _merged(first: InventoryItem, second: InventoryItem) -> InventoryItem:
     return InventoryItem(first.kind, first.value, min(first.tier, second.tier), groups)
 
 
-def _csv_entries(data: bytes, file: str) -> list[tuple[Entry, int]]:
+def _csv_reading(data: bytes, file: str) -> _Reading:
     rows = read_bytes(data, layout=Format.CSV, name=file)
     columns = rows.columns or ()
+    is_cmdb = is_cmdb_header(columns)
     unknown = [column for column in columns if column not in _OWN_KEYS]
-    if unknown or not _OWN_KEYS.intersection(columns):
+    if not is_cmdb and (unknown or not _OWN_KEYS.intersection(columns)):
         expected = ", ".join(sorted(_OWN_KEYS))
         raise ConfigurationError(
             [Problem(f"columns {unknown or columns!r} were not expected, only {expected}", file, 1)]
         )
-    entries: list[tuple[Entry, int]] = []
+    records: list[tuple[Mapping[str, Any], int, None]] = []
     problems: list[Problem] = []
     for row in rows:
         # Right as long as no value runs over its line, which names and addresses do not.
@@ -105,10 +132,21 @@ def _csv_entries(data: bytes, file: str) -> list[tuple[Entry, int]]:
         if isinstance(row.record, RecordError):
             problems.append(Problem(row.record.reason, file, line))
         else:
-            entries.append(({name: str(value).split(";") for name, value in row.record.items() if value}, line))
+            records.append((row.record, line, None))
     if problems:
         raise ConfigurationError(problems)
-    return entries
+    if is_cmdb:
+        return _cmdb_reading(records, file)
+    return _Reading([(_cells(record), line, place) for record, line, place in records])
+
+
+def _cells(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: str(value).split(";") for name, value in record.items() if value}
+
+
+def _cmdb_reading(rows: Iterable[Row], file: str) -> _Reading:
+    export = read_cmdb(rows, file)
+    return _Reading(export.assets, export.left_out)
 
 
 def _yaml_entries(data: bytes, file: str) -> list[tuple[Entry, int]]:

@@ -41,6 +41,8 @@ class ContextKind(StrEnum):
     """What people have decided about incidents that named the entity."""
     RUNBOOK = "runbook"
     """What the organisation does in such a case."""
+    DIRECTORY = "identity_directory"
+    """What the organisation's directory says of an account. Names and titles in it are often their owner's to write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,20 @@ _BY_CONTEXT: Final = {
     "history": Integrity.DERIVED,
 }
 """Who could have written what a source of context says, by its kind; whatever is not named here was written outside."""
+_DIRECTORY: Final = "identity_directory"
+_KEPT_BY_DIRECTORY: Final = frozenset(
+    {
+        "account.disabled",
+        "account.created",
+        "account.password_last_set",
+        "account.expires",
+        "account.privileged_groups",
+        "account.groups_total",
+        "account.entries",
+    }
+)
+"""What a directory itself keeps of an account. The rest, its name among it, repeats the question or is text that its
+owner or the owner of a group may write; and to stand in a directory is no endorsement of a name."""
 
 
 class EvidenceKind(StrEnum):
@@ -96,7 +110,10 @@ class Evidence:
         if self.kind in (EvidenceKind.COUNT, EvidenceKind.COVERAGE):
             return Integrity.DERIVED
         if self.kind is EvidenceKind.LOOKUP:
-            return _BY_CONTEXT.get(str(self.body.get("context")), Integrity.EXTERNAL)
+            context = str(self.body.get("context"))
+            if context == _DIRECTORY and field in _KEPT_BY_DIRECTORY:
+                return Integrity.SENSOR
+            return _BY_CONTEXT.get(context, Integrity.EXTERNAL)
         try:
             return integrity_of(Field(field))
         except ValueError:

@@ -43,7 +43,13 @@ from watchfloor_agents.generative.result import GenerativeResult
 from watchfloor_agents.generative.testing import Obedient
 from watchfloor_agents.generative.tools import READ_ONLY, telemetry_tools
 from watchfloor_agents.investigation.checking import check
+from watchfloor_agents.investigation.view import Answer, Question
+from watchfloor_core.alert import EntityKind
+from watchfloor_core.context import ContextKind, Fact, LookUp, evidence_of_fact
 from watchfloor_core.incident import AutonomyLevel, Verdict
+from watchfloor_core.logs.event import Value
+from watchfloor_core.logs.query import EntityRef
+from watchfloor_core.logs.source import Coverage, Health
 from watchfloor_core.report import Report
 from watchfloor_guardrails.engine import engine_ceiling
 
@@ -166,6 +172,41 @@ async def test_a_lie_about_confidence_closes_nothing() -> None:
     assert joint.report.verdict is Verdict.UNDETERMINED
     assert joint.report.probability == specialist.probability
     assert engine_ceiling(joint.report.engine, ()) is AutonomyLevel.L2
+
+
+class Directory(Sources):
+    """Has one account, in good order; its owner has written its title."""
+
+    async def __call__(self, question: Question) -> Answer:
+        self.questions.append(question)
+        assert isinstance(question.query, LookUp)
+        said: dict[str, Value] = {"account.disabled": "no", "account.title": OURS[0]}
+        [entity] = question.query.entities
+        found = evidence_of_fact("corp", question.query.kind, Fact(entity=entity, fields=said))
+        return Answer(question, (found,), (Coverage("corp", Health.WHOLE),))
+
+
+@pytest.mark.parametrize(
+    ("about", "field", "kept"),
+    [
+        ("benign", "account.disabled", False),
+        ("benign", "account.title", False),
+        ("attack", "account.disabled", True),
+        ("attack", "account.title", True),
+    ],
+)
+async def test_what_the_directory_says_of_an_account_never_speaks_for_a_benign_cause(
+    about: str, field: str, kept: bool
+) -> None:
+    asks = call("look_up", context="identity_directory", kind="user", value="LAB\\ann")
+    text = "no" if field == "account.disabled" else OURS[0][:40]
+    lie = claim("E2", field, text, about=about, says_="A good account.")
+    sources = Directory()
+    result = await run(Script([asks, concludes(lie)]), sources=sources)
+    assert result.report is not None
+    assert bool(result.report.findings) is kept
+    [question] = sources.questions
+    assert question.query == LookUp(kind=ContextKind.DIRECTORY, entities=(EntityRef(EntityKind.USER, "LAB\\ann"),))
 
 
 async def specialist_report(verdict: Verdict) -> Report:

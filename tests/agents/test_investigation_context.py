@@ -19,6 +19,7 @@ from watchfloor_agents.investigation.weighing import visibility
 from watchfloor_connectors.logs.listed import ListLogSource
 from watchfloor_connectors.logs.testing import START_US, sample_event
 from watchfloor_core.alert import EntityKind, EntityRole, Integrity
+from watchfloor_core.clock import to_iso
 from watchfloor_core.context import (
     ContextKind,
     Fact,
@@ -160,12 +161,15 @@ def test_what_is_on_a_warning_list_says_little() -> None:
         Known(ContextKind.HISTORY, {BAD: {"incidents.decided": 500, "incidents.true_positive": 0,
                                           "incidents.false_positive": 500}}),
         Known(ContextKind.RUNBOOK, {"T1003.001": {"runbook.title": HOSTILE, "runbook.path": HOSTILE}}),
+        Known(ContextKind.DIRECTORY, {"ann": {"account.name": HOSTILE, "account.display_name": HOSTILE,
+                                              "account.disabled": "no", "account.privileged_groups": HOSTILE}}),
     ],
     ids=lambda one: one.kind.value,
 )  # fmt: skip
 def test_nothing_that_is_looked_up_lowers_the_probability_of_an_attack(context: Known) -> None:
-    without = investigated(case((EntityKind.IP, BAD)), [], dump())[1]
-    with_it = investigated(case((EntityKind.IP, BAD)), [context], dump())[1]
+    named = case((EntityKind.IP, BAD), (EntityKind.USER, "ann"))
+    without = investigated(named, [], dump())[1]
+    with_it = investigated(named, [context], dump())[1]
     assert with_it.verdict is without.verdict is Verdict.TRUE_POSITIVE
     assert with_it.probability >= without.probability
     assert not any("\u202e" in one.text for one in with_it.findings)
@@ -205,6 +209,84 @@ def test_a_crowd_of_entities_with_a_past_leaves_the_root_cause_in() -> None:
     assert any('"ws299"' in one for one in told)
     assert not any('"ws0"' in one for one in told)
     assert report.root_cause is not None
+
+
+def account(**more: Value) -> dict[str, Value]:
+    return {"account.name": "ann", **{f"account.{name}": value for name, value in more.items()}}
+
+
+def told_of_account(fields: Mapping[str, Value], name: str = "ann") -> Report:
+    directory = Known(ContextKind.DIRECTORY, {name: fields}, "corp")
+    return investigated(case((EntityKind.USER, name)), [directory])[1]
+
+
+def days(count: float) -> str:
+    """Before the incident."""
+    return to_iso(START_US - round(count * 86_400_000_000))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (account(disabled="yes"), "it is disabled"),
+        (account(privileged_groups="Domain Admins"), 'it is in the privileged groups "Domain Admins"'),
+        (account(expires=days(3)), f"it expired on {days(3)}"),
+        (account(created=days(2.5)), f"it was made on {days(2.5)}, 2 days before the incident"),
+        (account(created=days(0.5)), f"it was made on {days(0.5)}, less than a day before the incident"),
+        (account(created=days(-0.5)), f"it was made on {days(-0.5)}, after the incident began"),
+        (account(password_last_set=days(1)), f"its password was set on {days(1)}, 1 days before the incident"),
+        (account(created=days(1), password_last_set=days(1)), f"it was made on {days(1)}, 1 days before the incident"),
+        (
+            account(disabled="yes", privileged_groups="x"),
+            'it is disabled; it is in the privileged groups "x"',
+        ),
+    ],
+)
+def test_what_is_notable_of_an_account_is_told_and_weighs_nothing(fields: Mapping[str, Value], expected: str) -> None:
+    [finding] = told_of_account(fields).findings
+    assert (finding.code, finding.text) == ("notable_account", f'The account "ann" by the directory "corp": {expected}')
+    assert (finding.stance, finding.log_odds) == (Stance.NEUTRAL, 0.0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        account(),
+        account(disabled="no", expires="never", password_last_set="never", groups="staff", groups_total=1),
+        account(expires=days(-30), created=days(15), password_last_set=days(14.1)),
+        account(created="yesterday", expires="", disabled="perhaps"),
+    ],
+)
+def test_an_account_of_which_nothing_is_notable_is_not_told(fields: Mapping[str, Value]) -> None:
+    assert told_of_account(fields).findings == ()
+
+
+def test_several_entries_of_a_name_are_said_to_be_several() -> None:
+    [finding] = told_of_account(account(disabled="yes", entries=2)).findings
+    assert finding.text == 'The account "ann", one of 2 entries of that name, by the directory "corp": it is disabled'
+    assert {one.field for one in finding.citations} == {"account.name", "account.disabled", "account.entries"}
+
+
+def test_of_a_crowd_of_accounts_those_are_told_of_which_most_is_notable() -> None:
+    known = {f"u{number:03}": account(disabled="yes") for number in range(40)}
+    known["u039"] |= {"account.privileged_groups": "wheel"}
+    named = case(*((EntityKind.USER, one) for one in known))
+    _, report = investigated(named, [Known(ContextKind.DIRECTORY, known, "corp")])
+    assert len(report.findings) == 10
+    assert any('"u039"' in one.text for one in report.findings)
+
+
+def test_of_the_directory_all_users_are_asked_with_their_domain_and_nothing_else() -> None:
+    directory = Known(ContextKind.DIRECTORY)
+    named = case(
+        (EntityKind.USER, "LAB\\eve"), (EntityKind.HOST, "ws1"), (EntityKind.USER, "ann"), (EntityKind.IP, BAD)
+    )
+    investigated(named, [directory], connection())
+    [asked] = directory.asked
+    assert [(one.kind, one.value) for one in asked.entities] == [
+        (EntityKind.USER, "LAB\\eve"),
+        (EntityKind.USER, "ann"),
+    ]
 
 
 def test_a_runbook_for_a_technique_that_was_found_is_advice() -> None:
@@ -322,9 +404,22 @@ class TestRecord:
             (ContextKind.INVENTORY, Integrity.HUMAN),
             (ContextKind.HISTORY, Integrity.DERIVED),
             (ContextKind.RUNBOOK, Integrity.HUMAN),
+            (ContextKind.DIRECTORY, Integrity.EXTERNAL),
         ],
     )
     def test_a_fact_is_labelled_by_who_could_have_written_it(self, kind: ContextKind, expected: Integrity) -> None:
         evidence = evidence_of_fact("feed", kind, Fact(entity=EntityRef(EntityKind.IP, BAD), fields={"a.b": "c"}))
         assert evidence.integrity("a.b") is expected
         assert (evidence.value("a.b"), evidence.value("entity.value")) == ("c", BAD)
+
+    @pytest.mark.parametrize("field", ["disabled", "created", "password_last_set", "expires", "privileged_groups"])
+    def test_what_a_directory_keeps_itself_counts_as_a_sensors(self, field: str) -> None:
+        fact = Fact(entity=EntityRef(EntityKind.USER, "ann"), fields={f"account.{field}": "x"})
+        assert evidence_of_fact("corp", ContextKind.DIRECTORY, fact).integrity(f"account.{field}") is Integrity.SENSOR
+        assert evidence_of_fact("corp", ContextKind.RUNBOOK, fact).integrity(f"account.{field}") is Integrity.HUMAN
+
+    @pytest.mark.parametrize("field", ["name", "display_name", "title", "department", "manager", "groups", "dn"])
+    def test_what_people_write_into_a_directory_counts_as_anybodys(self, field: str) -> None:
+        """A name that an alert brought is not endorsed by being found."""
+        fact = Fact(entity=EntityRef(EntityKind.USER, "ann"), fields={f"account.{field}": "x"})
+        assert evidence_of_fact("corp", ContextKind.DIRECTORY, fact).integrity(f"account.{field}") is Integrity.EXTERNAL

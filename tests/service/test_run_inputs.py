@@ -19,7 +19,7 @@ from watchfloor_core.store.schema import asset
 from watchfloor_service.runs.export import alert_files, replacing
 from watchfloor_service.runs.input_file import NOT_A_FILE, examine
 from watchfloor_service.runs.inventory import write_inventory
-from watchfloor_service.runs.plan import RunRequest, plan_run
+from watchfloor_service.runs.plan import RunRequest, plan_run, tell_left_out
 
 EVE = (
     '{"timestamp":"2026-03-02T00:00:00.000000+0000","event_type":"alert","src_ip":"10.0.0.1","src_port":1,'
@@ -100,6 +100,15 @@ def test_a_request_that_is_wrong_is_refused_before_anything_starts(tmp_path: Pat
     files = [written(tmp_path, "eve.json", EVE)]
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         plan_run(Settings(data_dir=tmp_path), request_of(files))
+
+
+def test_what_an_export_holds_beside_assets_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "name,sys_class_name\nweb01,Server\ncrm,Business Service\n"
+    files, inventory = [written(tmp_path, "eve.json", EVE)], written(tmp_path, "cmdb.csv", rows)
+    plan = plan_run(Settings(data_dir=tmp_path), RunRequest(files, inventory=inventory))
+    tell_left_out(plan)
+    assert plan.assets == (InventoryItem(EntityKind.HOST, "web01", 2, ("Server",)),)
+    assert capsys.readouterr().err == '1 entities are of the inventory; left out: 1 of class "Business Service"\n'
 
 
 def test_the_same_bytes_read_in_another_way_are_another_run(tmp_path: Path) -> None:

@@ -193,8 +193,8 @@ def make_investigations(
     logs: LogSettings,
 ) -> Investigations:
     """What investigations need of the worker. The sources are opened when they are first asked."""
-    shelf = ContextShelf(_context_settings(settings), allowed=settings.context_sources_allowed)
     secret = secret_text(settings)
+    shelf = ContextShelf(_context_settings(settings), secret, allowed=settings.context_sources_allowed)
     folder = settings.data_dir / LOG_FOLDER
     investigator = Investigator(
         store=store,

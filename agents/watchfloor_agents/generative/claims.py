@@ -18,6 +18,7 @@ from watchfloor_agents.generative.output import CitedText, ModelClaim, Proposal
 from watchfloor_agents.investigation.case import InvestigationCase
 from watchfloor_agents.investigation.view import Answer
 from watchfloor_core.alert import Integrity, TimePrecision
+from watchfloor_core.context import ContextKind
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.incident import Verdict
 from watchfloor_core.logs.source import Health
@@ -121,6 +122,9 @@ def _finding(claim: ModelClaim, id_: str, desk: Desk) -> tuple[Finding, tuple[Ev
     )
     if is_external and not is_for_attack(finding):
         raise ValueError("it speaks against an attack, and rests on text that an attacker could have written")
+    # A known, enabled, privileged account is what an attacker uses best.
+    if not is_for_attack(finding) and any(one.body.get("context") == ContextKind.DIRECTORY for one, _ in cited):
+        raise ValueError("it speaks against an attack, and rests on what the directory says of an account")
     return finding, tuple(evidence for evidence, _ in cited)
 
 

@@ -25,7 +25,7 @@ Types = Annotated[list[EventType], Argument(max_length=12)]
 Matches = Annotated[list[Match], Argument(max_length=4)]
 Term = Annotated[str, Argument(min_length=1, max_length=MAX_TERM)]
 Terms = Annotated[list[Term], Argument(min_length=1, max_length=8)]
-Context = Literal[ContextKind.INTELLIGENCE, ContextKind.INVENTORY, ContextKind.HISTORY]
+Context = Literal[ContextKind.INTELLIGENCE, ContextKind.INVENTORY, ContextKind.HISTORY, ContextKind.DIRECTORY]
 Event = Annotated[str, Argument(min_length=2, max_length=64, description="Id of an event as shown, e.g. E7")]
 
 
@@ -99,7 +99,8 @@ async def activity(
 
 
 async def look_up(ctx: RunContext[Desk], context: Context, kind: EntityKind, value: Text) -> str:
-    """What others have seen of an entity, what our inventory says of it, or what people decided about it before."""
+    """What others have seen of an entity, what our inventory or, of a user, our directory says of it, or what people
+    decided about it before."""
     return await _put(ctx, questions.look_up(ContextKind(context), EntityRef(kind, value)))
 
 

@@ -19,6 +19,7 @@ KINDS: Final = {
     ContextKind.INTELLIGENCE: (EntityKind.IP, EntityKind.DOMAIN, EntityKind.URL, EntityKind.FILE_HASH),
     ContextKind.INVENTORY: (EntityKind.HOST, EntityKind.USER, EntityKind.IP),
     ContextKind.HISTORY: (EntityKind.HOST, EntityKind.USER, EntityKind.IP, EntityKind.DOMAIN, EntityKind.FILE_HASH),
+    ContextKind.DIRECTORY: (EntityKind.USER,),
 }
 """What each source of context is asked about."""
 _FROM_EVENTS: Final = (ContextKind.INTELLIGENCE,)
@@ -28,17 +29,19 @@ _PURPOSES: Final = {
     ContextKind.INVENTORY: "What is ours, and how much depends on it",
     ContextKind.HISTORY: "What people decided about it before",
     ContextKind.RUNBOOK: "What the organisation does in such a case",
+    ContextKind.DIRECTORY: "What the directory says of the account",
 }
 
 
 def of_alerts(view: CaseView) -> tuple[Question, ...]:
     """About the entities of the case's alerts."""
-    named = [
-        EntityRef(one.kind, _plain(one.kind, one.value))
-        for one in view.case.entities
-        if one.role is not EntityRole.OBSERVER
-    ]
-    return tuple(_questions(named, KINDS, frozenset()))
+    entities = [one for one in view.case.entities if one.role is not EntityRole.OBSERVER]
+    named = [EntityRef(one.kind, _plain(one.kind, one.value)) for one in entities]
+    # A directory knows whose domain it is, and that the account of another is not its own.
+    whole = [EntityRef(one.kind, one.value) for one in entities]
+    others = [one for one in KINDS if one is not ContextKind.DIRECTORY]
+    nothing: frozenset[tuple[ContextKind, EntityRef]] = frozenset()
+    return (*_questions(named, others, nothing), *_questions(whole, (ContextKind.DIRECTORY,), nothing))
 
 
 def of_findings(view: CaseView, claims: Sequence[Claim]) -> tuple[Question, ...]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, assert_never
+from urllib.parse import urlsplit
 
+from watchfloor_connectors.context.account_names import Naming, domain_of
+from watchfloor_connectors.context.accounts import USER_ATTRIBUTE
 from watchfloor_connectors.context.config import (
     ContextSettings,
+    DirectoryModel,
     IntelligenceModel,
     PluginModel,
     RunbooksModel,
     SourceModel,
 )
+from watchfloor_connectors.context.directory import Connect, DirectorySource
 from watchfloor_connectors.context.guarded import GuardedContextSource
 from watchfloor_connectors.context.indicators import IndicatorSource
 from watchfloor_connectors.context.lists import read_lists
@@ -53,9 +58,17 @@ class ContextShelf:
     What cannot be read is told in each answer of its source; it is tried again when its files change.
     """
 
-    def __init__(self, settings: ContextSettings, *, allowed: Sequence[str] = ()) -> None:
-        """``allowed``: plug-ins that may be loaded (setting ``context_sources_allowed``)."""
+    def __init__(
+        self,
+        settings: ContextSettings,
+        secret: Callable[[str], str] | None = None,
+        *,
+        allowed: Sequence[str] = (),
+    ) -> None:
+        """``secret``: reads what a reference names, as `watchfloor_connectors.secrets.resolve.secret_text` makes it;
+        ``allowed``: plug-ins that may be loaded (setting ``context_sources_allowed``)."""
         self._settings = settings
+        self._secret = secret
         self._allowed = tuple(allowed)
         self._lock = threading.Lock()
         self._open: dict[str, tuple[Stamp, ContextSource]] = {}
@@ -65,7 +78,7 @@ class ContextShelf:
         return tuple(self._source(one) for one in self._settings.of(tenant))
 
     def _source(self, model: SourceModel) -> ContextSource:
-        named = [*model.paths, *(model.warning_lists if isinstance(model, IntelligenceModel) else ())]
+        named = files_of(model)
         # One at a time: two threads would read the same files twice.
         with self._lock:
             stamp = stamp_of([self._settings.folder / one for one in named])
@@ -75,6 +88,8 @@ class ContextShelf:
             return held[1]
 
     def _opened(self, model: SourceModel) -> ContextSource:
+        if isinstance(model, DirectoryModel):
+            return self._directory(model)
         paths = [self._settings.folder / one for one in model.paths]
         if isinstance(model, PluginModel):
             return self._plugged_in(model, paths)
@@ -94,6 +109,22 @@ class ContextShelf:
         for problem in reading.problems:
             logger.warning("source of context %s: %s", model.name, problem)
         return IndicatorSource(model.name, reading, warnings)
+
+    def _directory(self, model: DirectoryModel) -> ContextSource:
+        try:
+            connect = _connecting(model, self._settings.folder, self._secret)
+        except ConfigurationError as error:
+            logger.warning("source of context %s cannot be opened: %s", model.name, error)
+            return DarkContextSource(model.name, ContextKind.DIRECTORY, str(error))
+        naming = Naming(
+            layout=model.layout,
+            attribute=model.user_attribute or USER_ATTRIBUTE[model.layout],
+            domain=domain_of(model.base_dn),
+            domains=tuple(one.casefold() for one in model.domains),
+        )
+        return DirectorySource(
+            model.name, naming, connect, privileged=model.privileged_groups, timeout_s=model.timeout_s
+        )
 
     def _plugged_in(self, model: PluginModel, paths: Sequence[Path]) -> ContextSource:
         try:
@@ -120,6 +151,45 @@ class ContextShelf:
                 except ConfigurationError as error:
                     problems.append(str(error))
         return found, problems
+
+
+def files_of(model: SourceModel) -> list[str]:
+    """What a source reads of this machine, as its entry names it."""
+    match model:
+        case DirectoryModel():
+            return [] if model.ca_file is None else [model.ca_file]
+        case IntelligenceModel():
+            return [*model.paths, *model.warning_lists]
+        case RunbooksModel() | PluginModel():
+            return list(model.paths)
+        case unknown:
+            assert_never(unknown)
+
+
+def _connecting(model: DirectoryModel, folder: Path, secret: Callable[[str], str] | None) -> Connect:
+    """The password is read for each question: one that was changed is taken up, and none is held."""
+    if secret is None:
+        raise ConfigurationError(f"source of context {model.name!r} needs a secret, and nothing here reads any")
+    # Imported here: it takes an extra, and few need it.
+    try:
+        from watchfloor_connectors.context.directory_session import Place, ldap_session, trusting
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "ldap3":
+            raise
+        raise ConfigurationError("LDAP is not installed: pip install 'watchfloor[ldap]'") from error
+    parts = urlsplit(model.url)
+    is_encrypted = parts.scheme == "ldaps" or model.start_tls
+    ca_file = None if model.ca_file is None else str(folder / model.ca_file)
+    place = Place(
+        host=parts.hostname or "",
+        port=parts.port or (636 if parts.scheme == "ldaps" else 389),
+        tls=trusting(ca_file) if is_encrypted else None,
+        start_tls=model.start_tls,
+        base_dn=model.base_dn,
+        bind_dn=model.bind_dn,
+        timeout_s=model.timeout_s,
+    )
+    return lambda: ldap_session(place, lambda: secret(model.password))
 
 
 def _files(path: Path, problems: list[str]) -> Iterator[Path]:

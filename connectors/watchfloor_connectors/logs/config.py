@@ -73,7 +73,7 @@ class ElasticsearchModel(_Model):
             raise ValueError("give api_key, or user and password; keys as references such as env:SOC_ELASTIC_KEY")
         for reference in (self.api_key, self.password):
             if reference is not None:
-                _check_reference(reference)
+                check_reference(reference)
         fault = url_fault(self.url)
         if fault is not None:
             raise ValueError(f"url {fault}")
@@ -99,7 +99,7 @@ class SentinelModel(_Model):
 
     @model_validator(mode="after")
     def _speaks_to_whom_it_may(self) -> Self:
-        _check_reference(self.secret)
+        check_reference(self.secret)
         for name in ("api_url", "login_url"):
             fault = url_fault(getattr(self, name))
             if fault is not None:
@@ -122,7 +122,7 @@ class SplunkModel(_Model):
 
     @model_validator(mode="after")
     def _speaks_to_whom_it_may(self) -> Self:
-        _check_reference(self.token)
+        check_reference(self.token)
         fault = url_fault(self.url)
         if fault is not None:
             raise ValueError(f"url {fault}")
@@ -146,11 +146,11 @@ class PluginModel(_Model):
     @model_validator(mode="after")
     def _names_secrets_by_reference(self) -> Self:
         for reference in self.secrets.values():
-            _check_reference(reference)
+            check_reference(reference)
         return self
 
 
-def _check_reference(text: str) -> None:
+def check_reference(text: str) -> None:
     """Raises ValueError, which does not repeat what may be the secret itself."""
     try:
         parse_reference(text)

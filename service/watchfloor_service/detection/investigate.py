@@ -21,7 +21,7 @@ from rich.text import Text
 
 from watchfloor_agents.investigation.export.stix import report_bundle
 from watchfloor_connectors.context.config import FILE as CONTEXT_FILE
-from watchfloor_connectors.context.config import IntelligenceModel, load_context_settings
+from watchfloor_connectors.context.config import DirectoryModel, SourceModel, load_context_settings
 from watchfloor_core.report import Report
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
@@ -31,7 +31,7 @@ from watchfloor_service.detection.detect import Detected, DetectRequest, detect,
 from watchfloor_service.incidents.reports import StoredReport, list_reports, page_of
 from watchfloor_service.runs.export import replacing
 from watchfloor_service.runs.pipeline import done_before, some_stack, work_off
-from watchfloor_service.runs.plan import Plan, RunRequest, plan_run
+from watchfloor_service.runs.plan import Plan, RunRequest, plan_run, tell_left_out
 from watchfloor_service.runs.progress import progress_for
 from watchfloor_service.runs.run import DONE, INTERRUPTED, PARTIAL
 from watchfloor_service.supervision.interruption import run_interruptibly
@@ -69,6 +69,7 @@ def investigate(settings: Settings, request: InvestigateRequest, out: Path, *, i
         return PARTIAL if found.unreadable_total else DONE
     settings = _settings(settings, request, out)
     plan = _plan(settings, request, found)
+    tell_left_out(plan)
     progress = progress_for(sys.stderr, is_quiet=is_quiet)
 
     async def carry_out() -> bool:
@@ -112,23 +113,22 @@ def _settings(settings: Settings, request: InvestigateRequest, out: Path) -> Set
 def case_context_file(path: Path, tenant: str, data: Path) -> Path:
     """The file again, for the case's tenant. Raises `ConfigurationError` with what is wrong in the one given."""
     settings = load_context_settings(path, is_required=True)
-    sources = [
-        one.model_dump(mode="json", exclude_none=True)
-        | {
-            "tenants": [tenant],
-            "paths": [str(settings.folder / each) for each in one.paths],
-            **(
-                {"warning_lists": [str(settings.folder / each) for each in one.warning_lists]}
-                if isinstance(one, IntelligenceModel)
-                else {}
-            ),
-        }
-        for one in settings.sources
-    ]
+    sources = [_for_case(one, settings.folder, tenant) for one in settings.sources]
     copy = data / CONTEXT_FILE
     with replacing(copy) as file:
         file.write(yaml.safe_dump({"sources": sources}, allow_unicode=True).encode())
     return copy
+
+
+def _for_case(source: SourceModel, folder: Path, tenant: str) -> dict[str, object]:
+    """Files are named from the root: the copy lies in another folder."""
+    entry: dict[str, object] = source.model_dump(mode="json", exclude_none=True, by_alias=True)
+    for key in ("paths", "warning_lists"):
+        if key in entry:
+            entry[key] = [str(folder / each) for each in getattr(source, key)]
+    if isinstance(source, DirectoryModel) and source.ca_file is not None:
+        entry["ca_file"] = str(folder / source.ca_file)
+    return entry | {"tenants": [tenant]}
 
 
 def _plan(settings: Settings, request: InvestigateRequest, found: Detected) -> Plan:

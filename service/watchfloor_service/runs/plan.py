@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from watchfloor_connectors.framing import Framed, read_file
-from watchfloor_connectors.inventory import InventoryItem, read_inventory
+from watchfloor_connectors.inventory import InventoryItem, load_inventory
 from watchfloor_connectors.registry import Registry
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.ports import Connector
@@ -54,6 +55,8 @@ class Plan:
     repeated: tuple[Path, ...]
     """Files with the content of an earlier one; they are read once."""
     assets: tuple[InventoryItem, ...] | None
+    assets_left_out: tuple[str, ...] = ()
+    """What of the inventory is no asset, with its number, in words."""
 
     @property
     def source_ids(self) -> tuple[str, ...]:
@@ -71,7 +74,7 @@ def plan_run(settings: Settings, request: RunRequest) -> Plan:
             f"tenant {request.tenant!r}: expected 1 to 64 of a-z, 0-9, '_', '.', '-', beginning with a letter or digit"
         )
     choose = _choice(settings, request)
-    assets = read_inventory(request.inventory) if request.inventory is not None else None
+    inventory = None if request.inventory is None else load_inventory(request.inventory)
     inputs = examine(request.files)
     planned: list[PlannedFile] = []
     unreadable = list(inputs.unreadable)
@@ -84,7 +87,21 @@ def plan_run(settings: Settings, request: RunRequest) -> Plan:
     if not planned:
         raise ConfigurationError("\n".join(f"{one.path}: {one.reason}" for one in unreadable))
     tenant = request.tenant or inputs.tenant(_reading(request))
-    return Plan(tenant, tuple(planned), tuple(unreadable), inputs.repeated, assets)
+    return Plan(
+        tenant,
+        tuple(planned),
+        tuple(unreadable),
+        inputs.repeated,
+        None if inventory is None else inventory.items,
+        () if inventory is None else inventory.left_out,
+    )
+
+
+def tell_left_out(plan: Plan) -> None:
+    """To people, what of the inventory was not taken."""
+    if plan.assets_left_out:
+        taken = f"{len(plan.assets or ()):,} entities are of the inventory"
+        print(f"{taken}; left out: {', '.join(plan.assets_left_out)}", file=sys.stderr)
 
 
 def _reading(request: RunRequest) -> bytes:

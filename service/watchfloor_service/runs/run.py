@@ -15,7 +15,7 @@ from watchfloor_service.commands.outcome import console
 from watchfloor_service.runs.export import INCIDENTS_FILE, alert_files, make_folder, write_alerts, write_incidents
 from watchfloor_service.runs.input_file import UnreadableFile
 from watchfloor_service.runs.pipeline import Outcome, done_before, some_stack, work_off
-from watchfloor_service.runs.plan import Plan, RunRequest, plan_run
+from watchfloor_service.runs.plan import Plan, RunRequest, plan_run, tell_left_out
 from watchfloor_service.runs.progress import Progress, progress_for
 from watchfloor_service.runs.summary import Summary, summarise, summary_table
 from watchfloor_service.supervision.interruption import run_interruptibly
@@ -46,6 +46,7 @@ def run_files(settings: Settings, request: RunRequest, out: Path, *, is_quiet: b
         _complain(unreadable)
     for path in plan.repeated:
         print(f"{path}: the same content as a file before it; read once", file=sys.stderr)
+    tell_left_out(plan)
     outcome = done_before(settings, plan) or run_interruptibly(_carry_out(settings, plan, progress))
     if outcome is None:
         print("Interrupted. What was read is kept; run the same command again to go on.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What sources of context say of the case, as findings: lists of others, our inventory, our past, our runbooks.
+"""What sources of context say of the case, as findings: lists of others, our inventory, directory, past and runbooks.
 
 A listing elsewhere may raise suspicion. What is ours, and what people decided before, decides nothing: it tells whoever
 reads the report where to look. Nothing here speaks for a benign explanation, so that no feed, and nobody who writes to
@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final
 
 from watchfloor_agents.investigation import look_ups
+from watchfloor_agents.investigation.analysers.directory import of_directory
 from watchfloor_agents.investigation.engine import Analysis, Claim
 from watchfloor_agents.investigation.view import CaseView, EventEvidence, Question
 from watchfloor_core.alert import EntityKind
@@ -37,7 +38,7 @@ class ContextAnalyser:
     """An `Analyser` of what was looked up."""
 
     name = "context"
-    version = "1"
+    version = "2"
 
     def questions(self, view: CaseView) -> Sequence[Question]:
         return look_ups.of_alerts(view)
@@ -54,6 +55,7 @@ class ContextAnalyser:
             *(_listed(view, one, where) for one in listed[:MAX_LISTED]),
             *islice(_of_inventory(view, assets), MAX_TOLD),
             *islice(_of_history(view, decided), MAX_TOLD),
+            *islice(of_directory(view, by_kind.get(ContextKind.DIRECTORY, ())), MAX_TOLD),
             *_of_runbooks(view, by_kind.get(ContextKind.RUNBOOK, ())),
         ]
         return Analysis(tuple(claims))
