@@ -37,7 +37,7 @@ from watchfloor_workflows.investigation.records import (
     read_investigation,
 )
 from watchfloor_workflows.investigation.relay import InvestigationRelay
-from watchfloor_workflows.investigation.researching import Researcher
+from watchfloor_workflows.investigation.researching import SecondOpinion
 from watchfloor_workflows.investigation.stages import Investigator
 from watchfloor_workflows.investigation_activities import InvestigationActivities
 from watchfloor_workflows.investigation_messages import RunInvestigationResult
@@ -145,7 +145,7 @@ class InvestigationBench:
     source: Watched
     engine: InvestigationEngine = field(default_factory=SpecialistEngine)
     budget: InvestigationBudget = field(default_factory=InvestigationBudget)
-    researcher: Researcher | None = None
+    researcher: SecondOpinion | None = None
     context: Sequence[ContextSource] = ()
 
     @classmethod

@@ -46,14 +46,16 @@ from watchfloor_workflows.activities import IncidentActivities
 from watchfloor_workflows.authority.announcing import Notices
 from watchfloor_workflows.checkpointing import checkpoints_kept
 from watchfloor_workflows.housekeeping import keep_house
+from watchfloor_workflows.investigation.consultant import Consultant
 from watchfloor_workflows.investigation.graph import investigation_plugin
 from watchfloor_workflows.investigation.own_context import own_context
 from watchfloor_workflows.investigation.relay import InvestigationRelay
-from watchfloor_workflows.investigation.researching import Researcher
+from watchfloor_workflows.investigation.researching import Researcher, SecondOpinion
 from watchfloor_workflows.investigation.stages import Investigator
 from watchfloor_workflows.investigation_activities import InvestigationActivities
 from watchfloor_workflows.notifying import Notifier
 from watchfloor_workflows.passkeys import relying_party
+from watchfloor_workflows.plugged.loading import load_engine
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.relay import Relay
 from watchfloor_workflows.running import (
@@ -204,8 +206,17 @@ def make_investigations(
         budget=InvestigationBudget(),
         context=lambda tenant: (*own_context(store, tenant), *shelf.of(tenant)),
     )
-    plugin = investigation_plugin(investigator, threads, make_researcher(settings, store))
+    plugin = investigation_plugin(investigator, threads, make_second_opinion(settings, store))
     return Investigations(plugin, InvestigationActivities(investigator, threads))
+
+
+def make_second_opinion(settings: Settings, store: Store) -> SecondOpinion | None:
+    """Whoever looks into what the rules leave open; None where nobody does.
+
+    Raises `ConfigurationError` where the engine that the settings name cannot be used, and what `make_researcher` does.
+    """
+    engine = load_engine(settings)
+    return make_researcher(settings, store) if engine is None else Consultant(store=store, engine=engine)
 
 
 def make_researcher(settings: Settings, store: Store) -> Researcher | None:

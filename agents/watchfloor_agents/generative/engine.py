@@ -22,11 +22,11 @@ from pydantic_ai.exceptions import (
     UsageLimitExceeded,
 )
 
+from watchfloor_agents.generative.admission import StoppedError
 from watchfloor_agents.generative.agent import AGENT_NAME, PROMPT, investigator
 from watchfloor_agents.generative.chain import chain_of
 from watchfloor_agents.generative.claims import opinion_before, report_of
 from watchfloor_agents.generative.desk import Ask, Desk
-from watchfloor_agents.generative.guard import StoppedError
 from watchfloor_agents.generative.metered import Sleep, Terms
 from watchfloor_agents.generative.output import Proposal
 from watchfloor_agents.generative.providers import ReadyModel

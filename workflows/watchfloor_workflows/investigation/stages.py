@@ -50,7 +50,7 @@ from watchfloor_workflows.investigation.records import (
     read_view,
     waiting_questions,
 )
-from watchfloor_workflows.investigation.researching import AGENT, Opinion, is_open, may_ask_model
+from watchfloor_workflows.investigation.researching import AGENT, Opinion, is_open, may_ask
 from watchfloor_workflows.investigation.wanted import stopped_by
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.standing import last_entry_id, lock_incident, read_incident
@@ -59,7 +59,7 @@ _WORST: Final = (Health.DARK, Health.PARTIAL, Health.WHOLE)
 
 
 RESEARCH: Final = "research"
-"""What stands for the stage beside a model's own questions."""
+"""What stands for the stage beside a second engine's own questions."""
 
 
 class Stage(StrEnum):
@@ -90,8 +90,8 @@ class Draft:
     view: CaseView
     report: Report
     """The specialist's, checked."""
-    is_open_to_model: bool
-    """It leaves the case open, and the policy lets a model look into it."""
+    is_open_to_second: bool
+    """It leaves the case open, and the policy lets the second engine look into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,23 +233,23 @@ class Investigator:
     def _conclude(self, key: InvestigationKey) -> Progress:
         return self.keep(key, self.draft(key).report, None)
 
-    def draft(self, key: InvestigationKey) -> Draft:
-        """What the engine makes of it, checked; nothing is kept yet."""
+    def draft(self, key: InvestigationKey, second: str = AGENT) -> Draft:
+        """What the engine makes of it, checked; nothing is kept yet. ``second``: who would be asked besides."""
         with self.store.read() as connection:
             view = read_view(connection, key)
             held = read_incident(connection, key.tenant, key.incident_id)
         report = check(self.engine.conclude(view), view.evidence)
-        is_open_to_model = is_open(report) and may_ask_model(held, self.policy.current())
-        return Draft(view, report, is_open_to_model)
+        is_open_to_second = is_open(report) and may_ask(held, self.policy.current(), second)
+        return Draft(view, report, is_open_to_second)
 
-    def put_and_answer(self, key: InvestigationKey, question: Question) -> Answer:
-        """A model's own question. Raises `RefusedError` where a kill switch forbids it."""
+    def put_and_answer(self, key: InvestigationKey, question: Question, agent: str) -> Answer:
+        """A second engine's own question. Raises `RefusedError` where a kill switch forbids it."""
         with self.store.write() as connection:
             put_questions(connection, key, [question], RESEARCH)
-        return self.answer(key, question, AGENT)
+        return self.answer(key, question, agent)
 
     def keep(self, key: InvestigationKey, report: Report, opinion: Opinion | None) -> Progress:
-        """Conclude: the report, joined with a model's where one has an opinion."""
+        """Conclude: the report, joined with a second engine's where one has an opinion."""
         view = self._view(key)
         joint = _joined(report, opinion, view)
         self._keep(key, view, joint, opinion)
@@ -285,7 +285,8 @@ def _joined(report: Report, opinion: Opinion | None, view: CaseView) -> Joint:
     if opinion is None:
         return Joint(report)
     if opinion.result is None or opinion.result.report is None:
-        unknown = Unknown(text=f"No model could help: {opinion.problem}", cause="not_collected")
+        who = "No model could help" if opinion.agent == AGENT else f"The engine {opinion.agent} could not help"
+        unknown = Unknown(text=f"{who}: {opinion.problem}", cause="not_collected")
         return Joint(replace(report, unknowns=(*report.unknowns, unknown)))
     reconciled = reconcile(report, check(opinion.result.report, view.evidence))
     return Joint(reconciled.report, reconciled.disagreements)
@@ -294,14 +295,22 @@ def _joined(report: Report, opinion: Opinion | None, view: CaseView) -> Joint:
 def _of_model(opinion: Opinion, joint: Joint) -> dict[str, JsonValue]:
     """For the ledger: who was asked with what, what it cost, and whether it agreed; nothing of what it wrote."""
     result = opinion.result
+    named: dict[str, JsonValue] = {} if opinion.agent == AGENT else {"agent": opinion.agent}
     if result is None:
-        return {"asked": False, "problem": opinion.problem}
+        return {"asked": False, "problem": opinion.problem, **named}
+    known = result.prompt
+    prompt: JsonValue = None
+    if known is not None:
+        prompt = {"name": known.name, "version": known.version, "sha256": known.digest}
+    if result.plug_in is not None:
+        named["plug_in"] = result.plug_in
     return {
+        **named,
         "asked": True,
         "problem": opinion.problem,
         "failure": result.failure.value if result.failure else None,
         "models": sorted({one.model for one in result.calls}),
-        "prompt": {"name": result.prompt.name, "version": result.prompt.version, "sha256": result.prompt.digest},
+        "prompt": prompt,
         "version": result.version,
         "requests": len(result.calls),
         "tokens": result.tokens,
