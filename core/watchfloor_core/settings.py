@@ -153,6 +153,9 @@ class Settings(BaseSettings):
     engines_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     """Names, separated by commas, of third-party engines (entry-point group ``watchfloor.engines``) that may be
     started."""
+    tools_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """Names, separated by commas, of third-party reading tools (entry-point group ``watchfloor.tools``) that models and
+    agents are offered."""
 
     # Action
     targets_file: Path | None = None

@@ -17,7 +17,7 @@ from watchfloor_agents.opinion.budget import OpinionBudget
 from watchfloor_agents.opinion.consulting import PluggedEngine, consult
 from watchfloor_agents.opinion.template import CopyingTools
 from watchfloor_agents.opinion.testing import check_engine
-from watchfloor_agents.plugged.messages import MAX_SAID, Describe, GiveOpinion, PlugInError, Refused, read_said
+from watchfloor_agents.plugged.messages import MAX_SAID, GiveOpinion, Order, PlugInError, Refused, read_said
 from watchfloor_connectors.logs.testing import sample_event
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.context import asked_to_json
@@ -56,14 +56,12 @@ class Scripted:
 
     asked: list[dict[str, Any]]
     value: JsonValue
-    order: Describe | GiveOpinion | None = None
+    order: Order | None = None
 
     def __post_init__(self) -> None:
         self.heard: list[object] = []
 
-    async def __call__(
-        self, order: Describe | GiveOpinion, reply: Callable[[Mapping[str, Any]], Awaitable[object]]
-    ) -> JsonValue:
+    async def __call__(self, order: Order, reply: Callable[[Mapping[str, Any]], Awaitable[object]]) -> JsonValue:
         self.order = order
         for one in self.asked:
             self.heard.append(await reply(one))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from temporalio.client import Client, WorkflowHandle
 from watchfloor_agents.investigation.engine import InvestigationEngine
 from watchfloor_agents.investigation.loop import InvestigationBudget
 from watchfloor_agents.investigation.specialist import SpecialistEngine
+from watchfloor_agents.tooling.calling import PluggedTool
 from watchfloor_connectors.logs.embedded import open_logs
 from watchfloor_core.context import ContextSource
 from watchfloor_core.incident import Function
@@ -147,6 +148,7 @@ class InvestigationBench:
     budget: InvestigationBudget = field(default_factory=InvestigationBudget)
     researcher: SecondOpinion | None = None
     context: Sequence[ContextSource] = ()
+    tools: Mapping[str, PluggedTool] = field(default_factory=dict)
 
     @classmethod
     def over(
@@ -171,6 +173,7 @@ class InvestigationBench:
             policy=PolicyFile(self.settings, self.store),
             budget=self.budget,
             context=lambda _: self.context,
+            tools=self.tools,
         )
 
     @asynccontextmanager

@@ -201,3 +201,80 @@ def install(
 def install_engines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = {name: name.capitalize() for name in ENGINE_NAMES} | {"breaks": "breaks", "gone": "no_such_thing"}
     install(folder, monkeypatch, ENGINES, "watchfloor.engines", points)
+
+
+TOOLS = """
+import os
+import time
+from dataclasses import dataclass
+
+from pydantic import BaseModel, Field
+
+
+class Asked(BaseModel):
+    address: str = Field(max_length=64)
+
+
+@dataclass
+class Plain:
+    address: str
+
+
+class Base:
+    version, description, arguments = "3", "Whose an address is.", Asked
+
+    def __init__(self):
+        self.name = type(self).__name__.lower()
+
+
+class Owner(Base):
+    def read(self, asked):
+        return [{"network.owner": f"guests of {asked.address}", "process": os.getpid()}]
+
+
+class Plainly(Base):
+    arguments = Plain
+
+    def read(self, asked):
+        return [{"network.owner": asked.address}]
+
+
+class Raising(Base):
+    def read(self, asked):
+        raise LookupError("words of an attacker")
+
+
+class Slow(Base):
+    def read(self, asked):
+        while True:
+            pass
+
+
+class Dying(Base):
+    def read(self, asked):
+        os._exit(3)
+
+
+class Flooding(Base):
+    def read(self, asked):
+        return [{"a": "x" * 1_000_000}]
+
+
+class Mute(Base):
+    description = "two\\nlines"
+
+    def read(self, asked):
+        return []
+
+
+class Search_Events(Base):
+    def read(self, asked):
+        return []
+"""
+
+TOOL_NAMES = ("owner", "plainly", "raising", "slow", "dying", "flooding", "mute")
+
+
+def install_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {name: name.capitalize() for name in TOOL_NAMES} | {"search_events": "Search_Events", "gone": "no_such"}
+    install(folder, monkeypatch, TOOLS, "watchfloor.tools", points, module="acme_tools")

@@ -17,11 +17,13 @@ from watchfloor_agents.generative.tools import READ_ONLY
 
 @dataclass
 class ReadOnlyGuard(WrapperToolset[Desk]):
-    """Refuses any tool that is not on the list of reading ones, arguments over size, repeated calls, and calls beyond
+    """Refuses any tool that is not on its list of reading ones, arguments over size, repeated calls, and calls beyond
     the run's number; records each call and traces it."""
 
+    names: frozenset[str] = READ_ONLY
+
     async def get_tools(self, ctx: RunContext[Desk]) -> dict[str, ToolsetTool[Desk]]:
-        return {name: tool for name, tool in (await super().get_tools(ctx)).items() if name in READ_ONLY}
+        return {name: tool for name, tool in (await super().get_tools(ctx)).items() if name in self.names}
 
     async def call_tool(
         self,
@@ -30,7 +32,7 @@ class ReadOnlyGuard(WrapperToolset[Desk]):
         ctx: RunContext[Desk],
         tool: ToolsetTool[Desk],
     ) -> str:
-        shown = name if name in READ_ONLY else OTHER
+        shown = name if name in self.names else OTHER
         arguments = json.dumps(to_jsonable_python(tool_args), sort_keys=True).encode()
         try:
             with admitted(ctx.deps, shown, arguments):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import orjson
 from opentelemetry.trace import Span, Status, StatusCode
 from pydantic import ValidationError
 
-from watchfloor_agents.generative.admission import StoppedError, admitted
+from watchfloor_agents.generative.admission import OTHER, StoppedError, admitted
 from watchfloor_agents.generative.claims import opinion_before, report_of
 from watchfloor_agents.generative.desk import Ask, Desk, RefusedQuestionError, SourcesFailedError
 from watchfloor_agents.generative.output import Proposal
@@ -27,11 +27,12 @@ from watchfloor_agents.investigation.case import InvestigationCase
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
 from watchfloor_agents.opinion.budget import OpinionBudget
 from watchfloor_agents.plugged.messages import Converse, GiveOpinion, PlugInError, Refused
+from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_core.canonical import JsonValue, canonical
-from watchfloor_core.context import Asked, LookUp, asked_from_json
+from watchfloor_core.context import Asked, LookUp, ToolCall, asked_from_json
 from watchfloor_core.errors import RecordError
 from watchfloor_core.logs.query import Aggregate, Select
-from watchfloor_core.report import Report
+from watchfloor_core.report import Finding, Report
 from watchfloor_core.telemetry import Operation, SpanAttribute, SpanName, span
 from watchfloor_core.untrusted import escape_untrusted
 
@@ -63,7 +64,13 @@ class PluggedEngine:
 
 
 async def consult(
-    engine: PluggedEngine, view: CaseView, ask: Ask, budget: OpinionBudget, *, specialist: Report | None = None
+    engine: PluggedEngine,
+    view: CaseView,
+    ask: Ask,
+    budget: OpinionBudget,
+    *,
+    specialist: Report | None = None,
+    tools: Sequence[ToolForm] = (),
 ) -> GenerativeResult:
     """Let the engine look into the case. Raises nothing but the cancellation of the task it runs in."""
     desk = Desk(view, ask, max_calls=budget.max_calls, max_events=budget.max_events)
@@ -76,7 +83,7 @@ async def consult(
         detail = ""
         try:
             with anyio.move_on_after(budget.total_timeout_s):
-                proposal = await _run(engine, desk, () if specialist is None else specialist.findings)
+                proposal = await _run(engine, desk, () if specialist is None else specialist.findings, tools)
             if proposal is None:
                 failure, detail = Failure.TIMEOUT, f"no opinion within {budget.total_timeout_s:g} seconds"
             else:
@@ -100,31 +107,33 @@ async def consult(
         )
 
 
-async def _run(engine: PluggedEngine, desk: Desk, findings: Sequence[Any]) -> Proposal:
+async def _run(engine: PluggedEngine, desk: Desk, findings: Sequence[Finding], tools: Sequence[ToolForm]) -> Proposal:
+    names = frozenset(one.name for one in tools)
+
     async def reply(asked: Mapping[str, Any]) -> Answer | Refused:
         try:
-            return await _put(desk, asked)
+            return await _put(desk, asked, names)
         except RefusedQuestionError as error:
             return Refused(error.code, str(error))
         except SourcesFailedError:
             return Refused("sources_failed", "the sources could not be asked just now; that is no answer")
 
     case = replace(desk.view.case, triage_verdict=None, triage_probability=None)
-    order = GiveOpinion(CaseView(case, desk.view.answers, desk.view.round), tuple(findings))
+    order = GiveOpinion(CaseView(case, desk.view.answers, desk.view.round), tuple(findings), tuple(tools))
     return Proposal.model_validate(await engine.converse(order, reply))
 
 
-async def _put(desk: Desk, said: Mapping[str, Any]) -> Answer:
+async def _put(desk: Desk, said: Mapping[str, Any], tools: Collection[str]) -> Answer:
     content = orjson.dumps(said.get("query"), option=orjson.OPT_SORT_KEYS)
     try:
         asked = asked_from_json(said.get("query"))
     except RecordError:
         asked = None
-    with admitted(desk, _tool(asked), content):
+    with admitted(desk, _tool(asked, tools), content):
         if asked is None:
             raise ValueError("that is no question of the algebra")
         purpose = escape_untrusted(str(said.get("purpose", ""))[:MAX_PURPOSE])
-        answer, _ = await desk.put(Question(bounded(asked, desk.view.case), _tool(asked), purpose))
+        answer, _ = await desk.put(Question(bounded(asked, desk.view.case), _tool(asked, tools), purpose))
     for evidence in answer.evidence:
         desk.handles.of(evidence)
     return answer
@@ -133,7 +142,7 @@ async def _put(desk: Desk, said: Mapping[str, Any]) -> Answer:
 def bounded(asked: Asked, case: InvestigationCase) -> Asked:
     """Within what a model may ask. Raises ValueError for a time too far from the incident."""
     select = asked.select if isinstance(asked, Aggregate) else asked
-    if isinstance(select, LookUp):
+    if isinstance(select, (LookUp, ToolCall)):
         return select
     widest = case.range.widened(MAX_HOURS * _HOUR_S)
     if select.range.start_us < widest.start_us or select.range.end_us > widest.end_us:
@@ -143,8 +152,8 @@ def bounded(asked: Asked, case: InvestigationCase) -> Asked:
     return asked
 
 
-def _tool(asked: Asked | None) -> str:
-    """Ours, never the engine's word: it stands in spans."""
+def _tool(asked: Asked | None, tools: Collection[str]) -> str:
+    """A name of ours or one that was allowed, never the engine's word: it stands in spans."""
     match asked:
         case Select():
             return "search_events"
@@ -152,6 +161,8 @@ def _tool(asked: Asked | None) -> str:
             return "count_events"
         case LookUp():
             return "look_up"
+        case ToolCall():
+            return asked.tool if asked.tool in tools else OTHER
         case None:
             return "no_question"
 

@@ -12,6 +12,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from watchfloor_agents.generative.output import CitedText, Proposal
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
+from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.report import Finding
 
@@ -32,6 +33,8 @@ class OpenCase:
     """Puts a question to the log sources and sources of context of the tenant; blocks. Raises `RefusedQuestionError`
     where it is not asked: the budget of questions or events is used up, it was asked before, or it cannot be asked. Six
     refusals end the run."""
+    tools: tuple[ToolForm, ...] = ()
+    """Reading tools of others that may be called: ``ask(Question(call_tool(name, {…}), name, "why"))``."""
 
 
 @runtime_checkable

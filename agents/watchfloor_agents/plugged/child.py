@@ -10,16 +10,20 @@ import queue
 import resource
 import sys
 import threading
+from dataclasses import asdict
 from importlib.metadata import entry_points
 from typing import Any, BinaryIO, Final
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from watchfloor_agents.generative.desk import RefusedQuestionError
 from watchfloor_agents.generative.output import Proposal
 from watchfloor_agents.investigation.view import Answer, Question
 from watchfloor_agents.opinion.engine import OpenCase, OpinionEngine
-from watchfloor_agents.plugged.messages import ENGINES, MAX_MEMORY, Describe, GiveOpinion, Refused, unpack
+from watchfloor_agents.plugged.messages import ENGINES, MAX_MEMORY, TOOLS, Describe, GiveOpinion, Read, Refused, unpack
+from watchfloor_agents.tooling.form import stated_form
+from watchfloor_agents.tooling.tool import ReadingTool
 from watchfloor_core.context import asked_to_json
 
 
@@ -68,8 +72,12 @@ def run(group: str, name: str, channel: Channel) -> object:
     match order, made:
         case Describe(), OpinionEngine() if group == ENGINES:
             return {"name": made.name, "version": made.version}
-        case GiveOpinion(view, findings), OpinionEngine():
-            return _opinion(made, OpenCase(view=view, findings=findings, ask=channel.ask))
+        case GiveOpinion(view, findings, tools), OpinionEngine():
+            return _opinion(made, OpenCase(view=view, findings=findings, ask=channel.ask, tools=tools))
+        case Describe(), ReadingTool() if group == TOOLS:
+            return asdict(stated_form(made))
+        case Read(arguments), ReadingTool():
+            return _facts(made, arguments)
         case _:
             raise TypeError(f"{type(made).__name__} is nothing that {group} stands for")
 
@@ -79,6 +87,19 @@ def _opinion(engine: OpinionEngine, case: OpenCase) -> object:
     if not isinstance(given, Proposal):
         raise TypeError(f"{type(given).__name__} is no Proposal")
     return given.model_dump(mode="json")
+
+
+class BadArgumentsError(Exception):
+    """Not of the tool's form."""
+
+
+def _facts(tool: ReadingTool, arguments: str) -> object:
+    adapter: TypeAdapter[Any] = TypeAdapter(tool.arguments)
+    try:
+        checked = adapter.validate_json(arguments)
+    except ValidationError:
+        raise BadArgumentsError from None
+    return [dict(one) for one in tool.read(checked)]
 
 
 def main() -> None:

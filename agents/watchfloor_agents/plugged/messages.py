@@ -15,11 +15,12 @@ import re
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol, TypeAlias
 
 import orjson
 
 from watchfloor_agents.investigation.view import CaseView
+from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.report import Finding
 
@@ -29,6 +30,10 @@ MAX_MEMORY: Final = 2 * 1024**3
 """Bytes of data that its process may have."""
 ENGINES: Final = "watchfloor.engines"
 """Entry points that give ``() -> OpinionEngine``."""
+TOOLS: Final = "watchfloor.tools"
+"""Entry points that give ``() -> ReadingTool``."""
+BAD_ARGUMENTS: Final = "BadArgumentsError"
+"""What a tool's process fails with where the arguments are not of its form."""
 
 _LENGTH: Final = struct.Struct(">I")
 _ERROR: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.<>]{0,99}")
@@ -36,6 +41,11 @@ _ERROR: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.<>]{0,99}")
 
 class PlugInError(Exception):
     """It gave no answer; the message is in our own words, for people."""
+
+    def __init__(self, message: str, error: str = "") -> None:
+        super().__init__(message)
+        self.error: Final = error
+        """The class that it says it failed with, where it says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,17 @@ class Describe:
 class GiveOpinion:
     view: CaseView
     findings: tuple[Finding, ...]
+    tools: tuple[ToolForm, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Call the tool with these arguments, canonical JSON."""
+
+    arguments: str
+
+
+Order: TypeAlias = Describe | GiveOpinion | Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +84,7 @@ class Converse(Protocol):
     Raises `PlugInError` where it gives no answer, and whatever ``reply`` raises.
     """
 
-    async def __call__(
-        self, order: Describe | GiveOpinion, reply: Callable[[Mapping[str, Any]], Awaitable[object]]
-    ) -> JsonValue: ...
+    async def __call__(self, order: Order, reply: Callable[[Mapping[str, Any]], Awaitable[object]]) -> JsonValue: ...
 
 
 def pack(message: object) -> bytes:
@@ -97,6 +116,6 @@ def read_said(line: bytes) -> Mapping[str, Any]:
         case {"say": "done", "value": _}:
             return said
         case {"say": "failed", "error": str(error)} if _ERROR.fullmatch(error):
-            raise PlugInError(f"it failed with {error}")
+            raise PlugInError(f"it failed with {error}", error)
         case _:
             raise PlugInError("it said something that is no message")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from watchfloor_agents.generative.spending import Allowance
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
 from watchfloor_agents.opinion.budget import RUNS, OpinionBudget
 from watchfloor_agents.opinion.consulting import PluggedEngine, consult
+from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.report import Report
@@ -25,6 +26,8 @@ class Consultant:
 
     store: Store
     engine: PluggedEngine
+    tools: Sequence[ToolForm] = ()
+    """Reading tools of others that it may call."""
     budget: OpinionBudget = field(default_factory=OpinionBudget)
 
     @property
@@ -56,7 +59,7 @@ class Consultant:
         allowance: Allowance,  # noqa: ARG002  # none is given
         put: Callable[[Question], Awaitable[Answer]],
     ) -> Opinion:
-        result = await consult(self.engine, view, put, self.budget, specialist=specialist)
+        result = await consult(self.engine, view, put, self.budget, specialist=specialist, tools=self.tools)
         return Opinion(result, result.detail if result.report is None else "", self.agent)
 
     def settle(self, key: InvestigationKey, opinion: Opinion) -> None:

@@ -25,6 +25,7 @@ from watchfloor_agents.generative.accounts import (
 )
 from watchfloor_agents.generative.settings import ModelSettings
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
+from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.incident import AutonomyLevel, Verdict
@@ -99,6 +100,8 @@ class Researcher:
     settings: ModelSettings
     models: Sequence[ReadyModel]
     research: Research
+    tools: Sequence[ToolForm] = ()
+    """Reading tools of others that models are offered beside ours."""
 
     @property
     def agent(self) -> str:
@@ -134,7 +137,9 @@ class Researcher:
         put: Callable[[Question], Awaitable[Answer]],
     ) -> Opinion:
         """Let a model look into the case. Raises nothing but the cancellation of the task."""
-        result = await self.research(view, put, self.models, self.settings, allowance, specialist=specialist)
+        result = await self.research(
+            view, put, self.models, self.settings, allowance, specialist=specialist, tools=self.tools
+        )
         return Opinion(result, result.detail if result.report is None else "")
 
     def settle(self, key: InvestigationKey, opinion: Opinion) -> None:

@@ -11,12 +11,14 @@ What one stage leaves for the next is in the store; `Progress` is all that trave
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
+from watchfloor_agents.generative.desk import RefusedQuestionError
 from watchfloor_agents.generative.reconcile import Disagreement, reconcile
 from watchfloor_agents.investigation.checking import check
 from watchfloor_agents.investigation.engine import InvestigationEngine
@@ -24,9 +26,10 @@ from watchfloor_agents.investigation.export.report_json import report_to_json
 from watchfloor_agents.investigation.loading import load_investigation_case
 from watchfloor_agents.investigation.loop import InvestigationBudget, ask, can_be_asked, new_questions
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
+from watchfloor_agents.tooling.calling import PluggedTool
 from watchfloor_core.canonical import JsonValue, canonical
 from watchfloor_core.clock import now_us
-from watchfloor_core.context import ContextSource
+from watchfloor_core.context import ContextSource, ToolCall
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.ledger.record import Decision, record_decisions
@@ -118,6 +121,8 @@ class Investigator:
     budget: InvestigationBudget
     context: Callable[[str], Sequence[ContextSource]] = no_context
     """What a tenant's agents may look up beside telemetry."""
+    tools: Mapping[str, PluggedTool] = field(default_factory=dict)
+    """Reading tools of others, by name, for whoever is asked after the rules."""
 
     def run(self, stage: Stage, key: InvestigationKey) -> Progress:
         """One stage, as one span. Raises `RefusedError` where a kill switch forbids it, `NotFoundError`, and
@@ -199,12 +204,21 @@ class Investigator:
             SpanAttribute.QUESTION_DIGEST: question.digest,
         }
         with span(SpanName.QUESTION, attributes) as current:
-            answer = ask(question, self.sources(key.tenant), self.budget, self.context(key.tenant))
+            answer = self._asked(key, question)
             current.set_attribute(SpanAttribute.EVIDENCE, len(answer.evidence))
             current.set_attribute(SpanAttribute.HEALTH, _worst(answer))
             with self.store.write() as connection:
                 keep_answer(connection, key, answer, agent)
         return answer
+
+    def _asked(self, key: InvestigationKey, question: Question) -> Answer:
+        if not isinstance(question.query, ToolCall):
+            return ask(question, self.sources(key.tenant), self.budget, self.context(key.tenant))
+        tool = self.tools.get(question.query.tool)
+        if tool is None:
+            raise RefusedQuestionError("unknown_tool", "there is no such tool")
+        # In a thread, as all of this is: the tool's process is waited for in a loop of its own.
+        return asyncio.run(tool.answer(question))
 
     def _correlate(self, key: InvestigationKey) -> Progress:
         """Look at what was found, and ask what follows from it, as long as the budget of rounds allows."""

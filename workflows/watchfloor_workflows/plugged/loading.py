@@ -9,13 +9,21 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from watchfloor_agents.generative.admission import OTHER
+from watchfloor_agents.generative.questions import TOOL_NAMES
 from watchfloor_agents.opinion.consulting import PluggedEngine
-from watchfloor_agents.plugged.messages import ENGINES, PlugInError
-from watchfloor_core.errors import ConfigurationError
+from watchfloor_agents.plugged.messages import ENGINES, TOOLS, PlugInError
+from watchfloor_agents.tooling.calling import PluggedTool
+from watchfloor_agents.tooling.form import checked_form
+from watchfloor_agents.tooling.tool import ToolForm
+from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.plugins import allowed_entry
 from watchfloor_core.settings import Settings
 from watchfloor_workflows.plugged.process import PlugInProcess
 
+NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+TAKEN: Final = frozenset({*TOOL_NAMES, "final_result", OTHER})
+"""Names that stand for something else where a model or a record reads them."""
 VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -30,6 +38,40 @@ def load_engine(settings: Settings) -> PluggedEngine | None:
     process = PlugInProcess(ENGINES, name)
     said = _described(process, settings.engines_allowed, "engines_allowed")
     return PluggedEngine(name=name, version=said["version"], converse=process)
+
+
+def load_tools(settings: Settings) -> Mapping[str, PluggedTool]:
+    """The tools that ``tools_allowed`` names, by name, in that order.
+
+    Starts each once. Raises `ConfigurationError` with every one that cannot be used.
+    """
+    problems: list[Problem] = []
+    found: dict[str, PluggedTool] = {}
+    for name in dict.fromkeys(settings.tools_allowed):
+        try:
+            found[name] = _tool(name, settings)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigurationError(problems)
+    return found
+
+
+def _tool(name: str, settings: Settings) -> PluggedTool:
+    if name in TAKEN or not NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"plug-in {name!r} cannot be a tool: its name is one of ours, or not of a-z, 0-9 and _; rename it, or take "
+            "it out of tools_allowed"
+        )
+    process = PlugInProcess(TOOLS, name)
+    said = _described(process, settings.tools_allowed, "tools_allowed")
+    try:
+        form = checked_form(
+            ToolForm(name=name, version=said["version"], description=said["description"], schema=said["schema"])
+        )
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(f"plug-in {name!r}: {error}; mend it or take it out of tools_allowed") from error
+    return PluggedTool(form=form, converse=process)
 
 
 def _described(process: PlugInProcess, allowed: tuple[str, ...], setting: str) -> Mapping[str, Any]:

@@ -20,14 +20,7 @@ from typing import Any, Final
 
 import anyio
 
-from watchfloor_agents.plugged.messages import (
-    MAX_SAID,
-    Describe,
-    GiveOpinion,
-    PlugInError,
-    pack,
-    read_said,
-)
+from watchfloor_agents.plugged.messages import MAX_SAID, Describe, Order, PlugInError, pack, read_said
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.settings import plugin_environment
 
@@ -48,9 +41,7 @@ class PlugInProcess:
         # -P: nothing is imported from the folder that we happen to be in.
         return (sys.executable, "-P", "-m", PROGRAM, self.group, self.name)
 
-    async def __call__(
-        self, order: Describe | GiveOpinion, reply: Callable[[Mapping[str, Any]], Awaitable[object]]
-    ) -> JsonValue:
+    async def __call__(self, order: Order, reply: Callable[[Mapping[str, Any]], Awaitable[object]]) -> JsonValue:
         process = await asyncio.create_subprocess_exec(
             *self.command,
             stdin=asyncio.subprocess.PIPE,
