@@ -157,6 +157,10 @@ class Settings(BaseSettings):
     """Names, separated by commas, of third-party reading tools (entry-point group ``watchfloor.tools``) that models and
     agents are offered."""
 
+    endorsers_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """Names, separated by commas, of third-party label endorsers (entry-point group ``watchfloor.endorsers``) that may
+    vouch for the targets that a report recommends."""
+
     # Action
     targets_file: Path | None = None
     """The tools that act on the outside world; none: ``targets.yaml`` in the data directory, else one blocklist."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflows.plug_ins import install_engines, install_tools
+from tests.workflows.plug_ins import install_endorsers, install_engines, install_tools
 from watchfloor_core.store.migrate import migrate
 from watchfloor_service.doctor import Finding, Health, examine, examine_and_print
 from watchfloor_service.supervision.listening import free_port
@@ -167,6 +167,9 @@ def test_plug_ins_are_started_once_and_one_that_cannot_be_used_fails(
     install_tools(installed, monkeypatch)
     monkeypatch.setenv("WATCHFLOOR_TOOLS_ALLOWED", "owner")
     assert found("plug-ins") == Finding(Health.OK, "engine good 7, tool owner 3")
+    install_endorsers(installed, monkeypatch)
+    monkeypatch.setenv("WATCHFLOOR_ENDORSERS_ALLOWED", "files")
+    assert found("plug-ins") == Finding(Health.OK, "engine good 7, tool owner 3, endorser files 2")
     monkeypatch.setenv("WATCHFLOOR_INVESTIGATION_ENGINE", "plugin:breaks")
     finding = found("plug-ins")
     assert (finding.health, finding.remedy) == (Health.FAIL, "mend it or take it out of engines_allowed")

@@ -29,6 +29,7 @@ from watchfloor_core.store.schema import ledger_entry
 from watchfloor_core.store.schema_investigation import investigation_query
 from watchfloor_workflows import wire
 from watchfloor_workflows.activities import IncidentActivities
+from watchfloor_workflows.authority.vouching import Vouchers
 from watchfloor_workflows.investigation.graph import investigation_plugin
 from watchfloor_workflows.investigation.records import (
     InvestigationKey,
@@ -149,6 +150,7 @@ class InvestigationBench:
     researcher: SecondOpinion | None = None
     context: Sequence[ContextSource] = ()
     tools: Mapping[str, PluggedTool] = field(default_factory=dict)
+    vouchers: Vouchers = field(default_factory=Vouchers)
 
     @classmethod
     def over(
@@ -174,6 +176,7 @@ class InvestigationBench:
             budget=self.budget,
             context=lambda _: self.context,
             tools=self.tools,
+            vouchers=self.vouchers,
         )
 
     @asynccontextmanager

@@ -278,3 +278,58 @@ TOOL_NAMES = ("owner", "plainly", "raising", "slow", "dying", "flooding", "mute"
 def install_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = {name: name.capitalize() for name in TOOL_NAMES} | {"search_events": "Search_Events", "gone": "no_such"}
     install(folder, monkeypatch, TOOLS, "watchfloor.tools", points, module="acme_tools")
+
+
+ENDORSERS = """
+import os
+
+
+class Base:
+    version = "2"
+
+    def __init__(self):
+        self.name = type(self).__name__.lower()
+
+
+class Files(Base):
+    def vouches(self, value):
+        return (value.action_class, value.kind) == ("contain file", "file") and value.value.endswith(".dmp")
+
+
+class Everything(Base):
+    def vouches(self, value):
+        return True
+
+
+class Nothing(Base):
+    def vouches(self, value):
+        return False
+
+
+class Raiser(Base):
+    def vouches(self, value):
+        raise ValueError(value.value)
+
+
+class Wordy(Base):
+    def vouches(self, value):
+        return "person:ana"
+
+
+class Dead(Base):
+    def vouches(self, value):
+        os._exit(0)
+
+
+class Stuck(Base):
+    def vouches(self, value):
+        while True:
+            pass
+"""
+
+ENDORSER_NAMES = ("files", "everything", "nothing", "raiser", "wordy", "dead", "stuck")
+
+
+def install_endorsers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {name: name.capitalize() for name in ENDORSER_NAMES} | {"absent": "no_such"}
+    install(folder, monkeypatch, ENDORSERS, "watchfloor.endorsers", points, module="acme_endorsers")

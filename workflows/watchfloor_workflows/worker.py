@@ -45,6 +45,7 @@ from watchfloor_workflows.action_activities import ControlActivities
 from watchfloor_workflows.action_relay import ActionRelay
 from watchfloor_workflows.activities import IncidentActivities
 from watchfloor_workflows.authority.announcing import Notices
+from watchfloor_workflows.authority.vouching import Vouchers
 from watchfloor_workflows.checkpointing import checkpoints_kept
 from watchfloor_workflows.housekeeping import keep_house
 from watchfloor_workflows.investigation.consultant import Consultant
@@ -56,7 +57,7 @@ from watchfloor_workflows.investigation.stages import Investigator
 from watchfloor_workflows.investigation_activities import InvestigationActivities
 from watchfloor_workflows.notifying import Notifier
 from watchfloor_workflows.passkeys import relying_party
-from watchfloor_workflows.plugged.loading import load_engine, load_tools
+from watchfloor_workflows.plugged.loading import load_endorsers, load_engine, load_tools
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.relay import Relay
 from watchfloor_workflows.running import (
@@ -208,6 +209,7 @@ def make_investigations(
         budget=InvestigationBudget(),
         context=lambda tenant: (*own_context(store, tenant), *shelf.of(tenant)),
         tools=tools,
+        vouchers=Vouchers(load_endorsers(settings)),
     )
     second = make_second_opinion(settings, store, [one.form for one in tools.values()])
     plugin = investigation_plugin(investigator, threads, second)

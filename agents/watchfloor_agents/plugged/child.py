@@ -21,9 +21,21 @@ from watchfloor_agents.generative.desk import RefusedQuestionError
 from watchfloor_agents.generative.output import Proposal
 from watchfloor_agents.investigation.view import Answer, Question
 from watchfloor_agents.opinion.engine import OpenCase, OpinionEngine
-from watchfloor_agents.plugged.messages import ENGINES, MAX_MEMORY, TOOLS, Describe, GiveOpinion, Read, Refused, unpack
+from watchfloor_agents.plugged.messages import (
+    ENDORSERS,
+    ENGINES,
+    MAX_MEMORY,
+    TOOLS,
+    Describe,
+    GiveOpinion,
+    Read,
+    Refused,
+    Vouch,
+    unpack,
+)
 from watchfloor_agents.tooling.form import stated_form
 from watchfloor_agents.tooling.tool import ReadingTool
+from watchfloor_agents.vouching.endorser import LabelEndorser, NamedValue
 from watchfloor_core.context import asked_to_json
 
 
@@ -78,6 +90,10 @@ def run(group: str, name: str, channel: Channel) -> object:
             return asdict(stated_form(made))
         case Read(arguments), ReadingTool():
             return _facts(made, arguments)
+        case Describe(), LabelEndorser() if group == ENDORSERS:
+            return {"name": made.name, "version": made.version}
+        case Vouch(values), LabelEndorser():
+            return [_vouches(made, one) for one in values]
         case _:
             raise TypeError(f"{type(made).__name__} is nothing that {group} stands for")
 
@@ -87,6 +103,14 @@ def _opinion(engine: OpinionEngine, case: OpenCase) -> object:
     if not isinstance(given, Proposal):
         raise TypeError(f"{type(given).__name__} is no Proposal")
     return given.model_dump(mode="json")
+
+
+def _vouches(endorser: LabelEndorser, value: NamedValue) -> object:
+    """What it raises is no to this value, and says nothing of the others."""
+    try:
+        return endorser.vouches(value)
+    except Exception:  # noqa: BLE001  # someone else's code
+        return False
 
 
 class BadArgumentsError(Exception):

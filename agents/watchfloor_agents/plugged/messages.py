@@ -21,6 +21,7 @@ import orjson
 
 from watchfloor_agents.investigation.view import CaseView
 from watchfloor_agents.tooling.tool import ToolForm
+from watchfloor_agents.vouching.endorser import NamedValue
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.report import Finding
 
@@ -32,6 +33,8 @@ ENGINES: Final = "watchfloor.engines"
 """Entry points that give ``() -> OpinionEngine``."""
 TOOLS: Final = "watchfloor.tools"
 """Entry points that give ``() -> ReadingTool``."""
+ENDORSERS: Final = "watchfloor.endorsers"
+"""Entry points that give ``() -> LabelEndorser``."""
 BAD_ARGUMENTS: Final = "BadArgumentsError"
 """What a tool's process fails with where the arguments are not of its form."""
 
@@ -67,7 +70,14 @@ class Read:
     arguments: str
 
 
-Order: TypeAlias = Describe | GiveOpinion | Read
+@dataclass(frozen=True, slots=True)
+class Vouch:
+    """Say of each whether you vouch for it."""
+
+    values: tuple[NamedValue, ...]
+
+
+Order: TypeAlias = Describe | GiveOpinion | Read | Vouch
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from watchfloor_guardrails.autonomy import load_matrix
 from watchfloor_service.checks.looking import existing_store
 from watchfloor_service.doctor import Finding, Health, failed
 from watchfloor_service.supervision.running import find_running
-from watchfloor_workflows.plugged.loading import load_engine, load_tools
+from watchfloor_workflows.plugged.loading import load_endorsers, load_engine, load_tools
 from watchfloor_workflows.policy import PolicyFile, policy_path
 
 _POLICY_REMEDY: Final = (
@@ -54,6 +54,7 @@ def plug_ins(settings: Settings) -> Finding:
     named = [f"analyser {one}" for one in analysers]
     named += [] if engine is None else [f"engine {engine.name} {engine.version}"]
     named += [f"tool {one.form.name} {one.form.version}" for one in load_tools(settings).values()]
+    named += [f"endorser {one.signature}" for one in load_endorsers(settings)]
     return Finding(Health.OK, ", ".join(named) or "none")
 
 

@@ -40,6 +40,7 @@ from watchfloor_core.telemetry.content import AttributeValue
 from watchfloor_core.telemetry.names import Operation, SpanAttribute, SpanName
 from watchfloor_core.telemetry.spans import span
 from watchfloor_workflows.authority.responding import respond_to_report
+from watchfloor_workflows.authority.vouching import Vouchers
 from watchfloor_workflows.investigation.records import (
     InvestigationKey,
     InvestigationStatus,
@@ -123,6 +124,8 @@ class Investigator:
     """What a tenant's agents may look up beside telemetry."""
     tools: Mapping[str, PluggedTool] = field(default_factory=dict)
     """Reading tools of others, by name, for whoever is asked after the rules."""
+    vouchers: Vouchers = field(default_factory=Vouchers)
+    """Endorsers of others, for the targets that a report recommends."""
 
     def run(self, stage: Stage, key: InvestigationKey) -> Progress:
         """One stage, as one span. Raises `RefusedError` where a kill switch forbids it, `NotFoundError`, and
@@ -272,6 +275,8 @@ class Investigator:
     def _keep(self, key: InvestigationKey, view: CaseView, joint: Joint, opinion: Opinion | None) -> None:
         """The report, its place in the ledger and the proposals that follow from it, in one transaction."""
         policy = self.policy.current()
+        # Before the transaction: an endorser may take its time, and the store waits for nobody's code.
+        vouched = {} if joint.disagreements else self.vouchers.of(joint.report, view.evidence)
         with self.store.write() as connection:
             held = lock_incident(connection, key.tenant, key.incident_id)
             ended_us = now_us()
@@ -287,7 +292,11 @@ class Investigator:
             if opinion is not None:
                 concluded = replace(concluded, body={**concluded.body, "model": _of_model(opinion, joint)})
             # Where rules and model disagree a person decides, and nothing is proposed before.
-            drafts = [] if joint.disagreements else respond_to_report(connection, held, policy, report, view.evidence)
+            drafts = (
+                []
+                if joint.disagreements
+                else respond_to_report(connection, held, policy, report, view.evidence, vouched)
+            )
             record_decisions(connection, key.tenant, [concluded, *drafts])
 
     def _view(self, key: InvestigationKey) -> CaseView:

@@ -6,16 +6,17 @@ One that cannot be loaded stops the start: what is silently missing would be tak
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from watchfloor_agents.generative.admission import OTHER
 from watchfloor_agents.generative.questions import TOOL_NAMES
 from watchfloor_agents.opinion.consulting import PluggedEngine
-from watchfloor_agents.plugged.messages import ENGINES, TOOLS, PlugInError
+from watchfloor_agents.plugged.messages import ENDORSERS, ENGINES, TOOLS, PlugInError
 from watchfloor_agents.tooling.calling import PluggedTool
 from watchfloor_agents.tooling.form import checked_form
 from watchfloor_agents.tooling.tool import ToolForm
+from watchfloor_agents.vouching.asking import PluggedEndorser
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.plugins import allowed_entry
 from watchfloor_core.settings import Settings
@@ -57,6 +58,26 @@ def load_tools(settings: Settings) -> Mapping[str, PluggedTool]:
     return found
 
 
+def load_endorsers(settings: Settings) -> Sequence[PluggedEndorser]:
+    """The endorsers that ``endorsers_allowed`` names, in that order.
+
+    Starts each once. Raises `ConfigurationError` with every one that cannot be used.
+    """
+    problems: list[Problem] = []
+    found: list[PluggedEndorser] = []
+    for name in dict.fromkeys(settings.endorsers_allowed):
+        process = PlugInProcess(ENDORSERS, name)
+        try:
+            said = _described(process, settings.endorsers_allowed, "endorsers_allowed")
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+        else:
+            found.append(PluggedEndorser(name=name, version=said["version"], converse=process))
+    if problems:
+        raise ConfigurationError(problems)
+    return tuple(found)
+
+
 def _tool(name: str, settings: Settings) -> PluggedTool:
     if name in TAKEN or not NAME.fullmatch(name):
         raise ConfigurationError(
@@ -76,6 +97,10 @@ def _tool(name: str, settings: Settings) -> PluggedTool:
 
 def _described(process: PlugInProcess, allowed: tuple[str, ...], setting: str) -> Mapping[str, Any]:
     """What it says of itself, with a ``version`` that is one."""
+    if not NAME.fullmatch(process.name):
+        raise ConfigurationError(
+            f"plug-in {process.name!r} is not named of a-z, 0-9 and _; rename it or take it out of {setting}"
+        )
     entry = allowed_entry(process.group, process.name, allowed, setting)
     shown = f"plug-in {process.name!r} ({entry.value})"
     try:
