@@ -453,6 +453,7 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     "connectors.secrets.vault": ({NETWORK}, "reads secrets from Vault, and writes nothing"),
     # The worker's and the executor's own.
     "workflows.executor": ({NETWORK}, "its host's name, to say which executor it is; it opens nothing"),
+    "workflows.plugged.process": ({PROCESS, SIGNAL}, "a process for one run of a plug-in, and its end"),
     "workflows.policy_folder": ({FILES}, "puts a checked policy in force, at a person's command"),
     "workflows.testing.server": ({PROCESS, NETWORK, FILES}, "a Temporal server for tests"),
     "workflows.testing.workbench": ({FILES}, "a test's own policy file"),

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from watchfloor_core.alert import EntityKind
-from watchfloor_core.canonical import JsonValue, canonical
+from watchfloor_core.canonical import JsonValue, canonical, parse_canonical
 from watchfloor_core.errors import RecordError
 from watchfloor_core.evidence import Evidence, EvidenceKind
 from watchfloor_core.logs.event import Value
@@ -98,7 +98,16 @@ class ContextSource(Protocol):
     def look_up(self, question: LookUp) -> Facts: ...
 
 
-Asked: TypeAlias = Query | LookUp
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """Asks one reading tool of others."""
+
+    tool: str
+    arguments: str
+    """Canonical JSON of an object, so that equal calls are equal."""
+
+
+Asked: TypeAlias = Query | LookUp | ToolCall
 """All that an investigation can ask."""
 
 
@@ -109,6 +118,16 @@ def evidence_of_fact(source: str, kind: ContextKind, fact: Fact) -> Evidence:
     return Evidence(EvidenceKind.LOOKUP, source, body)
 
 
+def call_tool(tool: str, arguments: Mapping[str, JsonValue]) -> ToolCall:
+    """Raises ValueError where the arguments have no canonical form."""
+    return ToolCall(tool=tool, arguments=canonical(arguments).decode())
+
+
+def evidence_of_tool(tool: str, fields: Mapping[str, Value]) -> Evidence:
+    """The evidence that a tool's fact is: of a context of its own, which nobody vouches for."""
+    return Evidence(EvidenceKind.LOOKUP, f"tool:{tool}", {"context": "tool", "entity": None, "fields": dict(fields)})
+
+
 def asked_digest(asked: Asked) -> str:
     """SHA-256 (64 hex digits) of what is asked: equal questions have equal digests."""
     return hashlib.sha256(canonical(asked_to_json(asked))).hexdigest()
@@ -116,6 +135,8 @@ def asked_digest(asked: Asked) -> str:
 
 def asked_to_json(asked: Asked) -> JsonValue:
     """The question as JSON, for the record and for people."""
+    if isinstance(asked, ToolCall):
+        return {"tool": asked.tool, "arguments": parse_canonical(asked.arguments.encode())}
     if not isinstance(asked, LookUp):
         return query_to_json(asked)
     return {
@@ -127,9 +148,14 @@ def asked_to_json(asked: Asked) -> JsonValue:
 
 def asked_from_json(content: JsonValue) -> Asked:
     """The inverse of `asked_to_json`. Raises `RecordError` for anything that it would not have written."""
-    if not isinstance(content, Mapping) or "look_up" not in content:
+    if not isinstance(content, Mapping) or not {"look_up", "tool"} & content.keys():
         return query_from_json(content)
     try:
+        if "tool" in content:
+            tool, arguments = content["tool"], content["arguments"]
+            if not isinstance(tool, str) or not isinstance(arguments, Mapping):
+                raise TypeError("a tool is named, and its arguments are an object")
+            return call_tool(tool, arguments)
         entities, terms = content["entities"], content["terms"]
         if not isinstance(entities, list) or not isinstance(terms, list):
             raise TypeError("entities and terms are lists")

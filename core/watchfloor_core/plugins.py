@@ -32,25 +32,34 @@ def find_entries(group: str, allowed: Sequence[str], what: str) -> tuple[tuple[E
     return tuple(found), problems
 
 
-def load_plugin(group: str, name: str, allowed: Sequence[str], setting: str) -> Callable[..., Any]:
-    """What the entry point ``name`` of the group points to; not imported unless ``setting`` allows it.
+def allowed_entry(group: str, name: str, allowed: Sequence[str], setting: str) -> EntryPoint:
+    """The entry point ``name`` of the group, not imported.
 
-    Raises `ConfigurationError` where it is not allowed, not installed, installed twice, cannot be loaded or cannot be
-    called.
+    Raises `ConfigurationError` where ``setting`` does not allow it, and where it is not installed or installed twice.
     """
     if name not in allowed:
         raise ConfigurationError(f"plug-in {name!r} is not allowed; add its name to {setting} where you trust its code")
     found, problems = find_entries(group, (name,), "plug-in")
     if problems:
         raise ConfigurationError(problems)
+    return found[0]
+
+
+def load_plugin(group: str, name: str, allowed: Sequence[str], setting: str) -> Callable[..., Any]:
+    """What the entry point ``name`` of the group points to; not imported unless ``setting`` allows it.
+
+    Raises `ConfigurationError` where it is not allowed, not installed, installed twice, cannot be loaded or cannot be
+    called.
+    """
+    entry = allowed_entry(group, name, allowed, setting)
     try:
-        loaded = found[0].load()
+        loaded = entry.load()
     except Exception as error:  # someone else's code: whatever it raises, it is told as a mistake of configuration
         raise ConfigurationError(
-            f"plug-in {name!r} ({found[0].value}) cannot be loaded: {type(error).__name__}: {error}; "
+            f"plug-in {name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}; "
             f"mend it or take it out of {setting}"
         ) from error
     if not callable(loaded):
-        raise ConfigurationError(f"plug-in {name!r} ({found[0].value}) cannot be called")
+        raise ConfigurationError(f"plug-in {name!r} ({entry.value}) cannot be called")
     made: Callable[..., Any] = loaded
     return made

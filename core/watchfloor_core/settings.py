@@ -9,7 +9,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -41,6 +41,17 @@ def _origin(address: str) -> str:
     return f"{parts.scheme}://{host}" if is_usual else f"{parts.scheme}://{host}:{port}"
 
 
+def _engine(name: str) -> str:
+    if not re.fullmatch(r"plugin:[a-z][a-z0-9_]{0,63}", name):
+        raise ValueError("expected plugin:NAME, with the name of an entry point that engines_allowed names as well")
+    return name
+
+
+FOR_ANY_PROGRAM: Final = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TERM"}
+)
+"""Variables that say where a program runs, and nothing else."""
+_FOR_PYTHON: Final = frozenset({"PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 DirectoryPath = Annotated[Path, AfterValidator(_expanded)]
 Origin = Annotated[str, AfterValidator(_origin)]
 
@@ -136,6 +147,19 @@ class Settings(BaseSettings):
     analysers_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     """Names, separated by commas, of third-party analysers (entry-point group ``watchfloor.analysers``) that may be
     loaded."""
+    investigation_engine: Annotated[str, AfterValidator(_engine)] | None = None
+    """Who looks into what the rules leave open: ``plugin:NAME``; none: the models of ``models.yaml``, where there is
+    such a file."""
+    engines_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """Names, separated by commas, of third-party engines (entry-point group ``watchfloor.engines``) that may be
+    started."""
+    tools_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """Names, separated by commas, of third-party reading tools (entry-point group ``watchfloor.tools``) that models and
+    agents are offered."""
+
+    endorsers_allowed: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """Names, separated by commas, of third-party label endorsers (entry-point group ``watchfloor.endorsers``) that may
+    vouch for the targets that a report recommends."""
 
     # Action
     targets_file: Path | None = None
@@ -201,3 +225,17 @@ def environment_secret(name: str) -> SecretStr | None:
     """The variable that a reference ``env:NAME`` means; None where it is not set or empty."""
     value = os.environ.get(name)
     return SecretStr(value) if value else None
+
+
+def plugin_environment(name: str) -> dict[str, str]:
+    """For a plug-in in a process of its own: where programs run, and the variables that begin with its own name.
+
+    ``second_look`` gets ``SECOND_LOOK_KEY``, and nothing that was set for us or for another.
+    """
+    own = f"{name.upper()}_"
+    wanted = FOR_ANY_PROGRAM | _FOR_PYTHON
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key in wanted or (key.startswith(own) and not key.startswith("WATCHFLOOR_"))
+    }

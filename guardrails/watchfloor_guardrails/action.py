@@ -31,7 +31,8 @@ class Labelled:
     value: Scalar
     integrity: Integrity
     endorsed_by: str | None = None
-    """The named endorser that lowered the label: ``inventory``, ``corroboration``, ``person:<name>``."""
+    """The named endorser that lowered the label: ``corroboration``, ``person:<name>``, or one of others,
+    ``endorser:<name> <version>``."""
 
     @property
     def is_tainted(self) -> bool:

@@ -6,6 +6,7 @@ on it: whoever fails a login chooses which of our accounts is named, and must no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
@@ -15,6 +16,7 @@ from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.decision import Principal, PrincipalKind
 
 CORROBORATION: Final = "corroboration"
+_ENDORSER: Final = re.compile(r"[a-z][a-z0-9_]{0,63} [A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 MIN_PRODUCTS: Final = 2
 """So many independent sensors must name the same value in fields of their own."""
 
@@ -24,6 +26,17 @@ def endorse_by_corroboration(value: Labelled, sensor_products: Collection[str]) 
     if value.is_tainted and len(set(sensor_products)) >= MIN_PRODUCTS:
         return replace(value, endorsed_by=CORROBORATION)
     return value
+
+
+def endorse_by_endorser(value: Labelled, endorser: str) -> Labelled:
+    """Lowered where an endorser of others has vouched for it; ``endorser`` is its name and version.
+
+    It is named as what it is, and so never passes for a person or for one of ours. Raises ValueError for what names
+    none.
+    """
+    if not _ENDORSER.fullmatch(endorser):
+        raise ValueError(f"{endorser!r} names no endorser; expected its name and version with a space between")
+    return replace(value, endorsed_by=f"endorser:{endorser}") if value.is_tainted else value
 
 
 def named_by(value: str | int | bool, principal: Principal) -> Labelled:

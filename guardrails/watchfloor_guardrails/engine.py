@@ -1,4 +1,4 @@
-"""Kinds of triage engine and the most that each may do without a certificate for the task."""
+"""Kinds of engine and the most that each may do without a certificate for the task."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ _CEILINGS: Final = {
     "specialist": AutonomyLevel.L4,
     # Generative engines err and can be talked into errors by what they read.
     "generative": AutonomyLevel.L2,
+    # Somebody else's engine: no less than one of ours, and nobody has measured it.
+    "plugin": AutonomyLevel.L2,
 }
 _CEILING_OF_OTHERS: Final = AutonomyLevel.L2
 

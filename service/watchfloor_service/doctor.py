@@ -106,6 +106,7 @@ def _checks() -> Sequence[tuple[str, Check]]:
         ("autonomy", configuration.autonomy),
         ("policy", configuration.policy),
         ("connectors", configuration.connectors),
+        ("plug-ins", configuration.plug_ins),
         ("tools", configuration.tools),
         ("channels", configuration.channels),
         ("signing keys", key_files.signing_keys),

@@ -6,6 +6,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from watchfloor_core.telemetry import current
 
 
 @pytest.fixture
@@ -22,3 +27,14 @@ def no_model_requests() -> Iterator[None]:
         return
     with models.override_allow_model_requests(False):
         yield
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    before = current.get()
+    current.put(current.Current(provider.get_tracer("test"), None))
+    yield exporter
+    current.put(before)

@@ -33,10 +33,11 @@ from tests.agents.generative_bench import (
     settings,
     start,
 )
+from watchfloor_agents.generative.admission import MAX_ARGUMENTS
 from watchfloor_agents.generative.agent import investigator
 from watchfloor_agents.generative.desk import ToolOutcome
 from watchfloor_agents.generative.engine import research
-from watchfloor_agents.generative.guard import MAX_ARGUMENTS, ReadOnlyGuard
+from watchfloor_agents.generative.guard import ReadOnlyGuard
 from watchfloor_agents.generative.output import MAX_CLAIMS
 from watchfloor_agents.generative.reconcile import reconcile
 from watchfloor_agents.generative.result import GenerativeResult

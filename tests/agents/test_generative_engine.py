@@ -32,9 +32,9 @@ from tests.agents.generative_bench import (
     settings,
     start,
 )
+from watchfloor_agents.generative.admission import MAX_REFUSALS
 from watchfloor_agents.generative.desk import ToolOutcome
 from watchfloor_agents.generative.engine import research
-from watchfloor_agents.generative.guard import MAX_REFUSALS
 from watchfloor_agents.generative.result import Failure
 from watchfloor_agents.generative.spending import Allowance, ModelCall
 from watchfloor_core.incident import Verdict

@@ -153,7 +153,7 @@ def test_the_document_has_a_file_that_loads_and_names_every_setting_with_its_def
 
 def test_the_document_counts_the_tools_and_refusals_rightly() -> None:
     pytest.importorskip("pydantic_ai", reason="the extra 'generative' is not installed")
-    from watchfloor_agents.generative.guard import MAX_REFUSALS
+    from watchfloor_agents.generative.admission import MAX_REFUSALS
     from watchfloor_agents.generative.rendering import MAX_VALUE
     from watchfloor_agents.generative.tools import READ_ONLY
 

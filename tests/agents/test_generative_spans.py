@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 pytest.importorskip("pydantic_ai", reason="the extra 'generative' is not installed")
 
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 from pydantic_ai.usage import RequestUsage
 
 from tests.agents.generative_bench import COMMAND, DEAR, Script, call, claim, concludes, run, says
 from watchfloor_agents.generative.agent import AGENT_NAME, PROMPT
-from watchfloor_core.telemetry import current
 from watchfloor_core.telemetry.names import SpanAttribute
 
 pytestmark = pytest.mark.anyio
 
 SEARCH = {"types": ["process_start"], "matches": []}
-
-
-@pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    before = current.get()
-    current.put(current.Current(provider.get_tracer("test"), None))
-    yield exporter
-    current.put(before)
 
 
 def named(exporter: InMemorySpanExporter, name: str) -> list[ReadableSpan]:

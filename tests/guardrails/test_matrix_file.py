@@ -387,7 +387,7 @@ def test_anchors_and_aliases_are_all_reported() -> None:
         ("caps: [generative]", "autonomy.yaml:9: expected engine: level pairs, got a list (at caps)"),
         (
             "caps: {generatve: L2}",
-            "autonomy.yaml:9: unknown engine 'generatve'; known: specialist, generative, "
+            "autonomy.yaml:9: unknown engine 'generatve'; known: specialist, generative, plugin, "
             "or one of these with ':' and a model (at caps.generatve)",
         ),
         ("caps: {generative: 2}", "autonomy.yaml:9: 2 is not one of L0, L1, L2, L3, L4 (at caps.generative)"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflows.plug_ins import install_endorsers, install_engines, install_tools
 from watchfloor_core.store.migrate import migrate
 from watchfloor_service.doctor import Finding, Health, examine, examine_and_print
 from watchfloor_service.supervision.listening import free_port
@@ -37,7 +38,7 @@ def test_a_fresh_installation_is_well_and_nothing_is_made_by_looking(
     assert not data_dir.exists()
     said = capsys.readouterr().out
     for check in (
-        *("python", "packages", "temporal program", "clock", "database", "ports", "autonomy", "connectors"),
+        *("python", "packages", "temporal program", "clock", "database", "ports", "autonomy", "connectors", "plug-ins"),
         *("executor", "policy", "tools", "channels", "signing keys", "payload keys"),
         *("kill switches", "freezes", "approvals"),
     ):
@@ -151,3 +152,25 @@ def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(data_dir: Path, m
     assert findings["packages"].health is Health.FAIL
     assert "ZeroDivisionError: a defect" in findings["packages"].found
     assert findings["connectors"].health is Health.OK
+
+
+def test_plug_ins_are_started_once_and_one_that_cannot_be_used_fails(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found("plug-ins") == Finding(Health.OK, "none")
+    installed = tmp_path / "plug-ins"
+    installed.mkdir()
+    install_engines(installed, monkeypatch)
+    monkeypatch.setenv("WATCHFLOOR_ENGINES_ALLOWED", "good, breaks")
+    monkeypatch.setenv("WATCHFLOOR_INVESTIGATION_ENGINE", "plugin:good")
+    assert found("plug-ins") == Finding(Health.OK, "engine good 7")
+    install_tools(installed, monkeypatch)
+    monkeypatch.setenv("WATCHFLOOR_TOOLS_ALLOWED", "owner")
+    assert found("plug-ins") == Finding(Health.OK, "engine good 7, tool owner 3")
+    install_endorsers(installed, monkeypatch)
+    monkeypatch.setenv("WATCHFLOOR_ENDORSERS_ALLOWED", "files")
+    assert found("plug-ins") == Finding(Health.OK, "engine good 7, tool owner 3, endorser files 2")
+    monkeypatch.setenv("WATCHFLOOR_INVESTIGATION_ENGINE", "plugin:breaks")
+    finding = found("plug-ins")
+    assert (finding.health, finding.remedy) == (Health.FAIL, "mend it or take it out of engines_allowed")
+    assert "it failed with RuntimeError" in finding.found

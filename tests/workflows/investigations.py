@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from temporalio.client import Client, WorkflowHandle
 from watchfloor_agents.investigation.engine import InvestigationEngine
 from watchfloor_agents.investigation.loop import InvestigationBudget
 from watchfloor_agents.investigation.specialist import SpecialistEngine
+from watchfloor_agents.tooling.calling import PluggedTool
 from watchfloor_connectors.logs.embedded import open_logs
 from watchfloor_core.context import ContextSource
 from watchfloor_core.incident import Function
@@ -28,6 +29,7 @@ from watchfloor_core.store.schema import ledger_entry
 from watchfloor_core.store.schema_investigation import investigation_query
 from watchfloor_workflows import wire
 from watchfloor_workflows.activities import IncidentActivities
+from watchfloor_workflows.authority.vouching import Vouchers
 from watchfloor_workflows.investigation.graph import investigation_plugin
 from watchfloor_workflows.investigation.records import (
     InvestigationKey,
@@ -37,7 +39,7 @@ from watchfloor_workflows.investigation.records import (
     read_investigation,
 )
 from watchfloor_workflows.investigation.relay import InvestigationRelay
-from watchfloor_workflows.investigation.researching import Researcher
+from watchfloor_workflows.investigation.researching import SecondOpinion
 from watchfloor_workflows.investigation.stages import Investigator
 from watchfloor_workflows.investigation_activities import InvestigationActivities
 from watchfloor_workflows.investigation_messages import RunInvestigationResult
@@ -145,8 +147,10 @@ class InvestigationBench:
     source: Watched
     engine: InvestigationEngine = field(default_factory=SpecialistEngine)
     budget: InvestigationBudget = field(default_factory=InvestigationBudget)
-    researcher: Researcher | None = None
+    researcher: SecondOpinion | None = None
     context: Sequence[ContextSource] = ()
+    tools: Mapping[str, PluggedTool] = field(default_factory=dict)
+    vouchers: Vouchers = field(default_factory=Vouchers)
 
     @classmethod
     def over(
@@ -171,6 +175,8 @@ class InvestigationBench:
             policy=PolicyFile(self.settings, self.store),
             budget=self.budget,
             context=lambda _: self.context,
+            tools=self.tools,
+            vouchers=self.vouchers,
         )
 
     @asynccontextmanager

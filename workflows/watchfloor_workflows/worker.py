@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +22,7 @@ from watchfloor_agents.generative.settings import load_model_settings
 from watchfloor_agents.investigation.loop import InvestigationBudget
 from watchfloor_agents.investigation.registry import load_analysers
 from watchfloor_agents.investigation.specialist import SpecialistEngine
+from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_agents.triage.engine import TriageEngine
 from watchfloor_agents.triage.specialist import SpecialistTriage
 from watchfloor_connectors.attack import technique_name
@@ -44,16 +45,19 @@ from watchfloor_workflows.action_activities import ControlActivities
 from watchfloor_workflows.action_relay import ActionRelay
 from watchfloor_workflows.activities import IncidentActivities
 from watchfloor_workflows.authority.announcing import Notices
+from watchfloor_workflows.authority.vouching import Vouchers
 from watchfloor_workflows.checkpointing import checkpoints_kept
 from watchfloor_workflows.housekeeping import keep_house
+from watchfloor_workflows.investigation.consultant import Consultant
 from watchfloor_workflows.investigation.graph import investigation_plugin
 from watchfloor_workflows.investigation.own_context import own_context
 from watchfloor_workflows.investigation.relay import InvestigationRelay
-from watchfloor_workflows.investigation.researching import Researcher
+from watchfloor_workflows.investigation.researching import Researcher, SecondOpinion
 from watchfloor_workflows.investigation.stages import Investigator
 from watchfloor_workflows.investigation_activities import InvestigationActivities
 from watchfloor_workflows.notifying import Notifier
 from watchfloor_workflows.passkeys import relying_party
+from watchfloor_workflows.plugged.loading import load_endorsers, load_engine, load_tools
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.relay import Relay
 from watchfloor_workflows.running import (
@@ -196,6 +200,7 @@ def make_investigations(
     secret = secret_text(settings)
     shelf = ContextShelf(_context_settings(settings), secret, allowed=settings.context_sources_allowed)
     folder = settings.data_dir / LOG_FOLDER
+    tools = load_tools(settings)
     investigator = Investigator(
         store=store,
         engine=SpecialistEngine(load_analysers(settings.analysers_allowed), technique_name),
@@ -203,12 +208,26 @@ def make_investigations(
         policy=policy,
         budget=InvestigationBudget(),
         context=lambda tenant: (*own_context(store, tenant), *shelf.of(tenant)),
+        tools=tools,
+        vouchers=Vouchers(load_endorsers(settings)),
     )
-    plugin = investigation_plugin(investigator, threads, make_researcher(settings, store))
+    second = make_second_opinion(settings, store, [one.form for one in tools.values()])
+    plugin = investigation_plugin(investigator, threads, second)
     return Investigations(plugin, InvestigationActivities(investigator, threads))
 
 
-def make_researcher(settings: Settings, store: Store) -> Researcher | None:
+def make_second_opinion(settings: Settings, store: Store, tools: Sequence[ToolForm] = ()) -> SecondOpinion | None:
+    """Whoever looks into what the rules leave open; None where nobody does.
+
+    Raises `ConfigurationError` where the engine that the settings name cannot be used, and what `make_researcher` does.
+    """
+    engine = load_engine(settings)
+    if engine is None:
+        return make_researcher(settings, store, tools)
+    return Consultant(store=store, engine=engine, tools=tools)
+
+
+def make_researcher(settings: Settings, store: Store, tools: Sequence[ToolForm] = ()) -> Researcher | None:
     """The models of ``models.yaml``; None where there is no such file, and then none of their software is loaded.
 
     Raises `ConfigurationError` where the file is wrong, the extra is not installed or a key is not to be had.
@@ -225,7 +244,7 @@ def make_researcher(settings: Settings, store: Store) -> Researcher | None:
     from watchfloor_agents.generative.providers import ready_models
 
     return Researcher(
-        store=store, settings=models, models=ready_models(models, secret_text(settings)), research=research
+        store=store, settings=models, models=ready_models(models, secret_text(settings)), research=research, tools=tools
     )
 
 

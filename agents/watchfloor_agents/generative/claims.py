@@ -1,4 +1,4 @@
-"""From what a model proposes to a report in which every citation holds.
+"""From what a model, or somebody else's engine, proposes to a report in which every citation holds.
 
 A model's words are kept as text for people. What counts is computed: a claim whose citation does not hold is dropped;
 a claim for a benign cause that rests on text which an attacker could have written is dropped; a verdict that no
@@ -58,11 +58,12 @@ def opinion_before(case: InvestigationCase, specialist: Report | None) -> Opinio
 
 
 def report_of(proposal: Proposal, desk: Desk, before: Opinion, engine: str, version: str) -> Report:
-    """The report; ``engine`` is ``generative:<model>``."""
+    """The report; ``engine`` is ``generative:<model>``, or ``plugin:<name>`` for somebody else's engine."""
     case = desk.view.case
-    kept, dropped = _checked(proposal, desk)
+    who = "model" if engine.startswith("generative:") else "engine"
+    kept, dropped = _checked(proposal, desk, who)
     findings = tuple(one for one, _ in kept.values())
-    verdict, missing = _verdict(proposal.verdict, findings)
+    verdict, missing = _verdict(proposal.verdict, findings, who)
     causes = tuple(kept[number][0].id for number in proposal.root_cause_claims if number in kept)
     return Report(
         tenant=case.tenant,
@@ -95,7 +96,9 @@ def is_for_attack(finding: Finding) -> bool:
     return (finding.hypothesis_id == _ATTACK) == (finding.stance is Stance.SUPPORTS)
 
 
-def _checked(proposal: Proposal, desk: Desk) -> tuple[dict[int, tuple[Finding, tuple[Evidence, ...]]], list[Dropped]]:
+def _checked(
+    proposal: Proposal, desk: Desk, who: str
+) -> tuple[dict[int, tuple[Finding, tuple[Evidence, ...]]], list[Dropped]]:
     """Claims that hold, by their number, and those that do not, with the reason."""
     kept: dict[int, tuple[Finding, tuple[Evidence, ...]]] = {}
     dropped: list[Dropped] = []
@@ -103,7 +106,7 @@ def _checked(proposal: Proposal, desk: Desk) -> tuple[dict[int, tuple[Finding, t
         try:
             kept[number] = _finding(claim, f"F{len(kept) + 1}", desk)
         except ValueError as error:
-            dropped.append(Dropped(what=f"claim {number + 1} of the model", reason=str(error)))
+            dropped.append(Dropped(what=f"claim {number + 1} of the {who}", reason=str(error)))
     return kept, dropped
 
 
@@ -141,7 +144,7 @@ def _cited(cited: CitedText, desk: Desk) -> tuple[Evidence, Citation]:
     return evidence, Citation(evidence.id, cited.field, cited.text, None if cited.text == whole else start)
 
 
-def _verdict(proposed: Verdict, findings: tuple[Finding, ...]) -> tuple[Verdict, tuple[Unknown, ...]]:
+def _verdict(proposed: Verdict, findings: tuple[Finding, ...], who: str) -> tuple[Verdict, tuple[Unknown, ...]]:
     """The verdict as far as a claim that holds bears it out."""
     match proposed:
         case Verdict.TRUE_POSITIVE:
@@ -152,7 +155,7 @@ def _verdict(proposed: Verdict, findings: tuple[Finding, ...]) -> tuple[Verdict,
             is_borne_out = True
     if is_borne_out:
         return proposed, ()
-    text = f"The model proposes {proposed.value}, but none of its claims that hold bears that out."
+    text = f"The {who} proposes {proposed.value}, but none of its claims that hold bears that out."
     return Verdict.UNDETERMINED, (Unknown(text=text, cause="not_collected"),)
 
 

@@ -95,6 +95,8 @@ class Desk:
         if known is None:
             try:
                 known = await self.ask(question)
+            except RefusedQuestionError:
+                raise
             except Exception as error:
                 raise SourcesFailedError(type(error).__qualname__) from error
             self.answers.append(known)

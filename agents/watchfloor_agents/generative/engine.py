@@ -22,11 +22,12 @@ from pydantic_ai.exceptions import (
     UsageLimitExceeded,
 )
 
+from watchfloor_agents.generative.admission import StoppedError
 from watchfloor_agents.generative.agent import AGENT_NAME, PROMPT, investigator
 from watchfloor_agents.generative.chain import chain_of
 from watchfloor_agents.generative.claims import opinion_before, report_of
 from watchfloor_agents.generative.desk import Ask, Desk
-from watchfloor_agents.generative.guard import StoppedError
+from watchfloor_agents.generative.guard import ReadOnlyGuard
 from watchfloor_agents.generative.metered import Sleep, Terms
 from watchfloor_agents.generative.output import Proposal
 from watchfloor_agents.generative.providers import ReadyModel
@@ -34,8 +35,9 @@ from watchfloor_agents.generative.rendering import case_text
 from watchfloor_agents.generative.result import Failure, GenerativeResult
 from watchfloor_agents.generative.settings import ModelSettings
 from watchfloor_agents.generative.spending import Allowance, Meter, ModelCall, OverBudgetError
-from watchfloor_agents.generative.tools import tool_schemas
+from watchfloor_agents.generative.tools import plugged_tools, tool_schemas
 from watchfloor_agents.investigation.view import CaseView
+from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_core.canonical import JsonValue, canonical
 from watchfloor_core.report import Report
 from watchfloor_core.telemetry import Operation, SpanAttribute, SpanName, span
@@ -56,6 +58,7 @@ class Research(Protocol):
         allowance: Allowance,
         *,
         specialist: Report | None = None,
+        tools: Sequence[ToolForm] = (),
         on_call: Callable[[ModelCall], None] | None = None,
         sleep: Sleep = anyio.sleep,
     ) -> GenerativeResult: ...
@@ -69,6 +72,7 @@ async def research(
     allowance: Allowance,
     *,
     specialist: Report | None = None,
+    tools: Sequence[ToolForm] = (),
     on_call: Callable[[ModelCall], None] | None = None,
     sleep: Sleep = anyio.sleep,
 ) -> GenerativeResult:
@@ -76,12 +80,13 @@ async def research(
 
     ``ask`` puts a question to the sources and keeps the answer; ``allowance`` is what the budgets have left;
     ``on_call`` is told what each request cost as soon as that is known. ``specialist`` is the report so far: its
-    findings are shown, its verdict is not. Raises nothing but the cancellation of the task it runs in.
+    findings are shown, its verdict is not. ``tools`` of others stand beside ours. Raises nothing but the cancellation
+    of the task it runs in.
     """
     meter = Meter(allowance, on_call or (lambda _: None))
     desk = Desk(view, ask, max_calls=settings.max_tool_calls, max_events=settings.max_events)
     terms = Terms(settings=settings, meter=meter, prompt=PROMPT, sleep=sleep)
-    version = version_of(models)
+    version = version_of(models, tools)
     with span(SpanName.INVOKE_AGENT, _attributes(view, version)) as current:
         proposal: Proposal | None = None
         report: Report | None = None
@@ -89,7 +94,7 @@ async def research(
         detail = ""
         try:
             with anyio.move_on_after(settings.total_timeout_s):
-                proposal = await _run(desk, models, terms, specialist)
+                proposal = await _run(desk, models, terms, specialist, tools)
             if proposal is None:
                 failure, detail = Failure.TIMEOUT, f"no report within {settings.total_timeout_s:g} seconds"
             else:
@@ -113,15 +118,23 @@ async def research(
         )
 
 
-def version_of(models: Sequence[ReadyModel]) -> str:
+def version_of(models: Sequence[ReadyModel], tools: Sequence[ToolForm] = ()) -> str:
     """SHA-256 (64 hex digits) of prompt, tools, form of the answer, and models."""
     names: list[JsonValue] = [[one.choice.base_url, one.choice.name, one.choice.output.value] for one in models]
     form: JsonValue = Proposal.model_json_schema()
     parts: dict[str, JsonValue] = {"prompt": PROMPT.digest, "tools": tool_schemas(), "form": form, "models": names}
+    if tools:
+        parts["plugged"] = [[one.name, one.version, one.description, one.schema] for one in tools]
     return hashlib.sha256(canonical(parts)).hexdigest()
 
 
-async def _run(desk: Desk, models: Sequence[ReadyModel], terms: Terms, specialist: Report | None) -> Proposal:
+async def _run(
+    desk: Desk,
+    models: Sequence[ReadyModel],
+    terms: Terms,
+    specialist: Report | None,
+    tools: Sequence[ToolForm],
+) -> Proposal:
     settings = terms.settings
     findings = () if specialist is None else specialist.findings
     # Entered, so that connections end with the run.
@@ -130,6 +143,7 @@ async def _run(desk: Desk, models: Sequence[ReadyModel], terms: Terms, specialis
             f"{_TASK}\n\n{case_text(desk.view, findings, desk.handles)}",
             model=chain,
             deps=desk,
+            toolsets=[ReadOnlyGuard(plugged_tools(tools), frozenset(one.name for one in tools))] if tools else (),
             # The tools count and stop their own calls; what is left here are the turns of the conversation.
             usage_limits=UsageLimits(request_limit=settings.max_requests),
             retries={"tools": settings.output_retries, "output": settings.output_retries},

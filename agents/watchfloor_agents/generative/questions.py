@@ -23,6 +23,13 @@ from watchfloor_core.logs.follow import Relation, follow
 from watchfloor_core.logs.query import Aggregate, AllOf, AnyOf, EntityRef, Operator, Query, Select, TimeRange, Where
 from watchfloor_core.untrusted import quote_untrusted
 
+TOOL_NAMES: Final = frozenset(
+    {
+        *("search_events", "process_tree", "logon_sessions", "network_peers", "file_history", "registry_history"),
+        *("prevalence", "first_seen", "activity", "count_events", "look_up", "find_runbooks", "no_question"),
+    }
+)
+"""Names that stand for questions of ours in records and spans."""
 MAX_TEXT: Final = 256
 MAX_HOURS: Final = 30 * 24
 MAX_LIMIT: Final = 200

@@ -1,4 +1,4 @@
-"""Two reports on one case, the specialist's and a model's, made into one that people can read.
+"""Two reports on one case, the specialist's and a model's or a plug-in's, made into one that people can read.
 
 Agreement strengthens nothing: the specialist's probability stays, and whatever a model had a part in needs a person's
 decision (level 2). Disagreement is nobody's to settle but a person's: the verdict is Undetermined then, and both sides
@@ -47,12 +47,14 @@ class Reconciled:
 
 
 def reconcile(specialist: Report, generative: Report) -> Reconciled:
-    """Both must be of the same revision of the same incident; raises ValueError else, and where the second is not a
-    generative engine's."""
+    """Both must be of the same revision of the same incident; raises ValueError else, and where the second is neither a
+    generative engine's nor a plug-in's."""
     if _of(specialist) != _of(generative):
         raise ValueError(f"reports on different things: {_of(specialist)} and {_of(generative)}")
-    if not generative.engine.startswith("generative:"):
-        raise ValueError(f"the second report is of engine {generative.engine!r}; expected generative:<model>")
+    if not generative.engine.startswith(("generative:", "plugin:")):
+        raise ValueError(
+            f"the second report is of engine {generative.engine!r}; expected generative:<model> or plugin:<name>"
+        )
     disagreements = tuple(_disagreements(specialist, generative))
     differs = specialist.verdict is not generative.verdict
     mapped = _hypothesis_ids(specialist, generative)
@@ -66,13 +68,14 @@ def reconcile(specialist: Report, generative: Report) -> Reconciled:
         for number, one in enumerate(generative.findings, 1)
     )
     ids = {old.id: new.id for old, new in zip(generative.findings, findings, strict=True)}
+    conflicts = tuple(_unknown(one, generative.engine) for one in disagreements)
     report = replace(
         specialist,
         verdict=Verdict.UNDETERMINED if differs else specialist.verdict,
         findings=(*specialist.findings, *findings),
         timeline=tuple(sorted((*specialist.timeline, *generative.timeline), key=lambda one: one.time_us)),
         # The model's techniques stay with its findings: in the report's own list stands what rules bear out.
-        unknowns=(*specialist.unknowns, *generative.unknowns, *(_unknown(one) for one in disagreements)),
+        unknowns=(*specialist.unknowns, *generative.unknowns, *conflicts),
         dropped=(*specialist.dropped, *(_dropped(one, ids) for one in generative.dropped)),
         engine=generative.engine,
         version=generative.version,
@@ -133,9 +136,10 @@ def _hypothesis_ids(specialist: Report, generative: Report) -> dict[str, str]:
     return {one.id: own[one.kind].id for one in generative.hypotheses if one.kind in own}
 
 
-def _unknown(disagreement: Disagreement) -> Unknown:
+def _unknown(disagreement: Disagreement, engine: str) -> Unknown:
     about = disagreement.about.replace("_", " ")
-    sides = f"rules say {disagreement.specialist}; a model says {disagreement.generative}"
+    other = "a model" if engine.startswith("generative:") else engine
+    sides = f"rules say {disagreement.specialist}; {other} says {disagreement.generative}"
     text = f"The engines disagree on the {about}: {sides}"
     return Unknown(text=text, cause="conflict")
 

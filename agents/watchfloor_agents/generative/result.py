@@ -40,9 +40,12 @@ class GenerativeResult:
     """What its questions brought, in the order asked; also where it failed, because it was paid for."""
     tools: tuple[ToolUse, ...]
     calls: tuple[ModelCall, ...]
-    prompt: Prompt
+    prompt: Prompt | None
+    """None where the engine is somebody else's."""
     version: str
     """SHA-256 (64 hex digits) of what an answer depends on besides the evidence: prompt, tools, form, models."""
+    plug_in: str | None = None
+    """Name and version of somebody else's engine; None where it is ours."""
 
     @property
     def is_complete(self) -> bool:

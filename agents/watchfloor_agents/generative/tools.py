@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import Field as Argument
-from pydantic_ai import FunctionToolset, RunContext
+from pydantic_ai import FunctionToolset, RunContext, Tool
 
 from watchfloor_agents.generative import questions
 from watchfloor_agents.generative.desk import Desk
 from watchfloor_agents.generative.questions import Hours, Limit, Match, Text, Window
 from watchfloor_agents.investigation.view import Question
+from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.canonical import JsonValue
-from watchfloor_core.context import MAX_TERM, ContextKind
+from watchfloor_core.context import MAX_TERM, ContextKind, call_tool
 from watchfloor_core.logs.event import EventType
 from watchfloor_core.logs.follow import Relation
 from watchfloor_core.logs.query import EntityRef
 
 TOOLSET_ID: Final = "telemetry"
 """Wire format: activities of durable runs are named after it."""
+
+PLUGGED_ID: Final = "plugged"
+"""The same for tools of others."""
 
 Types = Annotated[list[EventType], Argument(max_length=12)]
 Matches = Annotated[list[Match], Argument(max_length=4)]
@@ -129,6 +134,18 @@ READ_ONLY: Final = frozenset(one.__name__ for one in _FUNCTIONS)
 def telemetry_tools() -> FunctionToolset[Desk]:
     """One after the other, so that evidence is named in one order however fast the sources are."""
     return FunctionToolset(list(_FUNCTIONS), id=TOOLSET_ID, sequential=True)
+
+
+def plugged_tools(forms: Sequence[ToolForm]) -> FunctionToolset[Desk]:
+    """Those of others. What they are called with is checked by their own form, where they run."""
+    return FunctionToolset([_plugged(one) for one in forms], id=PLUGGED_ID, sequential=True)
+
+
+def _plugged(form: ToolForm) -> Tool[Desk]:
+    async def call(ctx: RunContext[Desk], /, **arguments: JsonValue) -> str:
+        return await _put(ctx, Question(call_tool(form.name, arguments), form.name, f"what {form.name} says"))
+
+    return Tool.from_schema(call, form.name, form.description, dict(form.schema), takes_ctx=True, sequential=True)
 
 
 def tool_schemas() -> dict[str, JsonValue]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from watchfloor_agents.investigation.case import InvestigationCase
 from watchfloor_agents.investigation.engine import InvestigationEngine
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
-from watchfloor_core.context import ContextSource, LookUp, evidence_of_fact
+from watchfloor_core.context import ContextSource, LookUp, ToolCall, evidence_of_fact
 from watchfloor_core.evidence import Evidence, evidence_of_event, evidence_of_groups
 from watchfloor_core.logs.query import Aggregate, Select
 from watchfloor_core.logs.source import Coverage, LogSource
@@ -40,8 +40,13 @@ def ask(
     budget: InvestigationBudget,
     context: Sequence[ContextSource] = (),
 ) -> Answer:
-    """Put a question to every source. Equal facts of several sources stay apart: evidence names its source."""
+    """Put a question to every source. Equal facts of several sources stay apart: evidence names its source.
+
+    Raises TypeError for a call of a tool: no source answers it.
+    """
     query = question.query
+    if isinstance(query, ToolCall):
+        raise TypeError(f"the tool {query.tool!r} is called, not asked of the sources")
     if isinstance(query, LookUp):
         return _looked_up(question, query, context, budget)
     found: list[Evidence] = []
@@ -91,7 +96,8 @@ def can_be_asked(question: Question, sources: Sequence[LogSource], context: Sequ
     query = question.query
     if isinstance(query, LookUp):
         return any(one.kind is query.kind for one in context)
-    return bool(sources)
+    # Tools are for whoever is asked after the rules.
+    return bool(sources) and not isinstance(query, ToolCall)
 
 
 def new_questions(view: CaseView, questions: Sequence[Question], budget: InvestigationBudget) -> tuple[Question, ...]:

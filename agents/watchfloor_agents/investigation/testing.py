@@ -20,7 +20,7 @@ from watchfloor_agents.investigation.guarded import MAX_CLAIM_ODDS, MAX_QUESTION
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.investigation.view import Answer, CaseView
 from watchfloor_core.alert import TimePrecision
-from watchfloor_core.context import LookUp, asked_digest, asked_from_json, asked_to_json
+from watchfloor_core.context import LookUp, ToolCall, asked_digest, asked_from_json, asked_to_json
 from watchfloor_core.evidence import evidence_of_event, evidence_of_groups
 from watchfloor_core.logs.event import EventType, LogEvent
 from watchfloor_core.logs.fields import INTEGERS, Field
@@ -94,7 +94,7 @@ def _answered(analyser: Analyser, events: Sequence[LogEvent], health: Health) ->
             case Aggregate():
                 group = Group(tuple(None for _ in question.query.by), len(events), _START_US, _START_US, len(events))
                 found = (evidence_of_groups(question.query, Groups((group,), coverage)),)
-            case LookUp():
+            case LookUp() | ToolCall():
                 found = ()
         answers.append(Answer(question, found, (coverage,), False))
     return CaseView(_CASE, tuple(answers))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from watchfloor_agents.investigation.view import CaseView
-from watchfloor_core.context import Asked, LookUp
+from watchfloor_core.context import Asked, LookUp, ToolCall
 from watchfloor_core.logs.event import EventType
 from watchfloor_core.logs.query import Aggregate, Select
 from watchfloor_core.logs.source import Health
@@ -68,7 +68,7 @@ def _types(asked: Asked) -> frozenset[EventType]:
             return asked.select.types
         case Select():
             return asked.types
-        case LookUp():
+        case LookUp() | ToolCall():
             return frozenset()
 
 

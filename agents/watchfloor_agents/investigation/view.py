@@ -12,7 +12,7 @@ from functools import cached_property
 
 from watchfloor_agents.investigation.case import InvestigationCase
 from watchfloor_core.alert import TimePrecision
-from watchfloor_core.context import Asked, LookUp, asked_digest
+from watchfloor_core.context import Asked, LookUp, ToolCall, asked_digest
 from watchfloor_core.evidence import Evidence, EvidenceKind
 from watchfloor_core.logs.event import EventType
 from watchfloor_core.logs.fields import Field
@@ -22,7 +22,7 @@ from watchfloor_core.report import Citation
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question: to every log source, or to every source of a kind of context."""
+    """One question: to every log source, to every source of a kind of context, or to one tool of others."""
 
     query: Asked
     tool: str
@@ -49,8 +49,8 @@ class Answer:
 
     @property
     def is_about_telemetry(self) -> bool:
-        """False for look-ups: what they bring says nothing of how much there was to see."""
-        return not isinstance(self.question.query, LookUp)
+        """False for look-ups and tools: what they bring says nothing of how much there was to see."""
+        return not isinstance(self.question.query, (LookUp, ToolCall))
 
     @property
     def can_say_no(self) -> bool:

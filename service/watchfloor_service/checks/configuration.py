@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from watchfloor_agents.investigation.analysers import ANALYSERS
+from watchfloor_agents.investigation.registry import load_analysers
 from watchfloor_connectors.channels.config import FILE as CHANNEL_FILE
 from watchfloor_connectors.channels.config import load_channels
 from watchfloor_connectors.registry import Registry
@@ -18,6 +20,7 @@ from watchfloor_guardrails.autonomy import load_matrix
 from watchfloor_service.checks.looking import existing_store
 from watchfloor_service.doctor import Finding, Health, failed
 from watchfloor_service.supervision.running import find_running
+from watchfloor_workflows.plugged.loading import load_endorsers, load_engine, load_tools
 from watchfloor_workflows.policy import PolicyFile, policy_path
 
 _POLICY_REMEDY: Final = (
@@ -42,6 +45,17 @@ def autonomy(settings: Settings) -> Finding:
 def connectors(settings: Settings) -> Finding:
     names = Registry.load(settings).names()
     return Finding(Health.OK, f"{len(names)}: {', '.join(sorted(names))}")
+
+
+def plug_ins(settings: Settings) -> Finding:
+    """Those that investigations use: each is loaded, or started once and asked who it is."""
+    analysers = [one.name for one in load_analysers(settings.analysers_allowed)[len(ANALYSERS) :]]
+    engine = load_engine(settings)
+    named = [f"analyser {one}" for one in analysers]
+    named += [] if engine is None else [f"engine {engine.name} {engine.version}"]
+    named += [f"tool {one.form.name} {one.form.version}" for one in load_tools(settings).values()]
+    named += [f"endorser {one.signature}" for one in load_endorsers(settings)]
+    return Finding(Health.OK, ", ".join(named) or "none")
 
 
 def policy(settings: Settings) -> Finding:

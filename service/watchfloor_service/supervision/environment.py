@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
+from watchfloor_core.settings import FOR_ANY_PROGRAM
 from watchfloor_service.supervision.part import PartName
 
 if TYPE_CHECKING:
     from watchfloor_core.settings import Settings
 
 
-FOR_ANY_PROGRAM: Final = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TERM"}
-)
-"""Variables that say where a program runs, and nothing else."""
 _ON_TEMPORAL: Final = frozenset({PartName.WORKER, PartName.EXECUTOR, PartName.API})
 GIVEN_TO: Final[Mapping[str, frozenset[PartName]]] = {
     "targets_file": frozenset({PartName.EXECUTOR}),

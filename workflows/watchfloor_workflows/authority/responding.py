@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -21,13 +22,14 @@ from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.catalogue import function_of
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.draft import ActionDraft
-from watchfloor_guardrails.endorsement import endorse_by_corroboration
+from watchfloor_guardrails.endorsement import endorse_by_corroboration, endorse_by_endorser
 from watchfloor_guardrails.incident_facts import IncidentFacts, material_change
 from watchfloor_guardrails.matrix import Task
 from watchfloor_guardrails.proposal import ProposalStatus, Proposer
 from watchfloor_workflows.authority.drafting import announce, prepare_action
 from watchfloor_workflows.authority.incident_view import facts_from, facts_of
 from watchfloor_workflows.authority.records import list_proposals
+from watchfloor_workflows.authority.vouching import Vouched
 from watchfloor_workflows.policy import Policy
 from watchfloor_workflows.standing import StoredIncident
 
@@ -51,9 +53,16 @@ def respond(connection: Connection, held: StoredIncident, policy: Policy) -> lis
 
 
 def respond_to_report(
-    connection: Connection, held: StoredIncident, policy: Policy, report: Report, evidence: Mapping[str, Evidence]
+    connection: Connection,
+    held: StoredIncident,
+    policy: Policy,
+    report: Report,
+    evidence: Mapping[str, Evidence],
+    vouched: Vouched = MappingProxyType({}),
 ) -> list[Decision]:
     """Drafts from a checked report on a locked incident; the caller records the decisions.
+
+    ``vouched``: what endorsers of others, asked before, vouch for.
 
     Where the incident has moved on meanwhile, or a person or the triage holds it for harmless, nothing is proposed: the
     report is there to read, and a later revision is investigated by itself.
@@ -64,7 +73,7 @@ def respond_to_report(
     known = _proposed_before(connection, held)
     facts = facts_from(held, has_target=True)
     return [
-        prepare_action(connection, held.tenant, _draft(held, one, facts))[1]
+        prepare_action(connection, held.tenant, _draft(held, one, facts, vouched))[1]
         for one in (_suggestion(step) for step in plan_response(report, evidence))
         if (one.action_class, one.value) not in known and is_proposed_at_all(held, one.action_class, facts, policy)
     ]
@@ -88,12 +97,16 @@ def void_what_changed(connection: Connection, held: StoredIncident) -> None:
             announce(connection, held.tenant, stored.id, "void", changed)
 
 
-def _draft(held: StoredIncident, one: Suggestion, facts: IncidentFacts) -> ActionDraft:
+def _draft(
+    held: StoredIncident, one: Suggestion, facts: IncidentFacts, vouched: Vouched = MappingProxyType({})
+) -> ActionDraft:
+    target = endorse_by_corroboration(Labelled(one.value, one.integrity), one.products)
+    endorser = vouched.get((one.action_class, one.value))
     return ActionDraft(
         incident_id=held.id,
         action_class=one.action_class,
         target_kind=one.target_kind,
-        target=endorse_by_corroboration(Labelled(one.value, one.integrity), one.products),
+        target=target if endorser is None else endorse_by_endorser(target, endorser),
         arguments={},
         tool=None,
         lease_s=None,

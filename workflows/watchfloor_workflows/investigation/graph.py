@@ -20,7 +20,7 @@ from watchfloor_agents.investigation.view import Answer, Question
 from watchfloor_workflows import wire
 from watchfloor_workflows.action_activities import HEARTBEAT_S, in_thread
 from watchfloor_workflows.investigation.records import InvestigationKey
-from watchfloor_workflows.investigation.researching import Opinion, Researcher, beating
+from watchfloor_workflows.investigation.researching import Opinion, SecondOpinion, beating
 from watchfloor_workflows.investigation.stages import Investigator, Progress, Stage
 
 # LangGraph reports its runs to a service of its makers where these say so, perhaps for another program's sake. What is
@@ -34,7 +34,7 @@ ATTEMPTS: Final = 12
 
 
 _BESIDE: Final = timedelta(minutes=5)
-"""What concluding takes beside the model."""
+"""What concluding takes beside the second engine."""
 
 
 class InvestigationState(TypedDict):
@@ -56,12 +56,12 @@ class Node(Protocol):
 
 
 def investigation_plugin(
-    investigator: Investigator, threads: Threads, researcher: Researcher | None = None
+    investigator: Investigator, threads: Threads, second: SecondOpinion | None = None
 ) -> LangGraphPlugin:
-    """For the worker: the graph, and its nodes as activities ``<graph>.<stage>``. Without a researcher no model is
-    asked."""
+    """For the worker: the graph, and its nodes as activities ``<graph>.<stage>``. Without a second engine
+    the rules' word is all."""
     return LangGraphPlugin(
-        graphs={wire.INVESTIGATION_GRAPH: investigation_graph(investigator, threads, researcher)},
+        graphs={wire.INVESTIGATION_GRAPH: investigation_graph(investigator, threads, second)},
         default_activity_options={
             "start_to_close_timeout": timedelta(minutes=15),
             "heartbeat_timeout": timedelta(seconds=15),
@@ -76,15 +76,15 @@ def investigation_plugin(
 
 
 def investigation_graph(
-    investigator: Investigator, threads: Threads, researcher: Researcher | None = None
+    investigator: Investigator, threads: Threads, second: SecondOpinion | None = None
 ) -> StateGraph[InvestigationState, None, InvestigationState, InvestigationState]:
     graph: StateGraph[InvestigationState, None, InvestigationState, InvestigationState] = StateGraph(InvestigationState)
     for stage in Stage:
         metadata: dict[str, Any] = {"execute_in": "activity"}
         node = _node(investigator, threads, stage)
-        if stage is Stage.CONCLUDE and researcher is not None:
-            node = _concluding(investigator, threads, researcher)
-            metadata["start_to_close_timeout"] = timedelta(seconds=researcher.settings.total_timeout_s) + _BESIDE
+        if stage is Stage.CONCLUDE and second is not None:
+            node = _concluding(investigator, threads, second)
+            metadata["start_to_close_timeout"] = timedelta(seconds=second.total_timeout_s) + _BESIDE
         graph.add_node(stage.value, node, metadata=metadata)
     graph.add_edge(START, Stage.SCOPE)
     graph.add_conditional_edges(Stage.SCOPE, _after_scope, [Stage.PLAN, END])
@@ -116,25 +116,25 @@ def _node(investigator: Investigator, threads: Threads, stage: Stage) -> Node:
     return node
 
 
-def _concluding(investigator: Investigator, threads: Threads, researcher: Researcher) -> Node:
-    """The last stage with a model: the rules' report, the model's where they leave the case open, and both joined."""
+def _concluding(investigator: Investigator, threads: Threads, second: SecondOpinion) -> Node:
+    """The last stage with a second engine: the rules' report, its own where they leave the case open, both joined."""
 
     async def node(state: InvestigationState) -> dict[str, Any]:
         key = InvestigationKey(state["tenant"], state["incident_id"], state["revision"])
-        draft = await in_thread(threads, lambda: investigator.draft(key))
+        draft = await in_thread(threads, lambda: investigator.draft(key, second.agent))
         opinion: Opinion | None = None
-        if draft.is_open_to_model:
-            allowance = await in_thread(threads, lambda: researcher.admit(key))
+        if draft.is_open_to_second:
+            allowance = await in_thread(threads, lambda: second.admit(key))
             if isinstance(allowance, str):
-                opinion = Opinion(None, allowance)
+                opinion = Opinion(None, allowance, second.agent)
             else:
 
                 async def put(question: Question) -> Answer:
-                    return await in_thread(threads, lambda: investigator.put_and_answer(key, question))
+                    return await in_thread(threads, lambda: investigator.put_and_answer(key, question, second.agent))
 
-                work = researcher.ask(draft.view, draft.report, allowance, put)
+                work = second.ask(draft.view, draft.report, allowance, put)
                 opinion = await beating(work, activity.heartbeat, HEARTBEAT_S)
-                await in_thread(threads, lambda: researcher.settle(key, opinion))
+                await in_thread(threads, lambda: second.settle(key, opinion))
         return _state(await in_thread(threads, lambda: investigator.keep(key, draft.report, opinion)))
 
     node.__name__ = node.__qualname__ = Stage.CONCLUDE.value

@@ -1,4 +1,4 @@
-"""A model's part in an investigation: asked once, after the rules, where those leave the case open.
+"""A second engine's part in an investigation: asked once, after the rules, where those leave the case open.
 
 What it may use up is reserved in the store before, and settled after. A run that was cut off keeps its reservation and
 is not repeated, since a second time could cost as much as the first. Whatever becomes of it, the investigation goes on.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sqlalchemy import Connection, select
 
@@ -25,6 +25,7 @@ from watchfloor_agents.generative.accounts import (
 )
 from watchfloor_agents.generative.settings import ModelSettings
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
+from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.incident import AutonomyLevel, Verdict
@@ -57,6 +58,38 @@ class Opinion:
     """None where none was asked."""
     problem: str = ""
     """Why there is no report of it, in words for people."""
+    agent: str = AGENT
+    """Who was to be asked."""
+
+
+class SecondOpinion(Protocol):
+    """Whoever looks into what the rules leave open: models, or somebody else's engine. Reserved, asked, settled."""
+
+    @property
+    def agent(self) -> str:
+        """Its name in kill switches, caps of engines, and beside the evidence that it found."""
+        ...
+
+    @property
+    def total_timeout_s(self) -> float: ...
+
+    def admit(self, key: InvestigationKey) -> Allowance | str:
+        """What its run may use up, reserved; or why it is not asked. Blocks."""
+        ...
+
+    async def ask(
+        self,
+        view: CaseView,
+        specialist: Report,
+        allowance: Allowance,
+        put: Callable[[Question], Awaitable[Answer]],
+    ) -> Opinion:
+        """Raises nothing but the cancellation of the task."""
+        ...
+
+    def settle(self, key: InvestigationKey, opinion: Opinion) -> None:
+        """Charge what was used in place of what was reserved. Blocks."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +100,24 @@ class Researcher:
     settings: ModelSettings
     models: Sequence[ReadyModel]
     research: Research
+    tools: Sequence[ToolForm] = ()
+    """Reading tools of others that models are offered beside ours."""
+
+    @property
+    def agent(self) -> str:
+        return AGENT
+
+    @property
+    def total_timeout_s(self) -> float:
+        return self.settings.total_timeout_s
 
     def admit(self, key: InvestigationKey) -> Allowance | str:
         """What this investigation's research may use up, reserved; or why no model is asked. Blocks."""
-        reference = _reference(key)
+        reference = reference_of(key)
         with self.store.write() as connection:
             if stopped_by(connection, key.tenant, AGENT):
                 return "a kill switch is thrown over models"
-            if _is_charged(connection, key.tenant, reference):
+            if is_charged(connection, key.tenant, reference, (TOKENS, MICRO_USD)):
                 return "a model was asked before, and its run was cut off"
             allowance = allowance_of(self.settings, _used(connection, key))
             charges = reserve(self.settings, allowance, key.incident_id, reference)
@@ -94,16 +137,18 @@ class Researcher:
         put: Callable[[Question], Awaitable[Answer]],
     ) -> Opinion:
         """Let a model look into the case. Raises nothing but the cancellation of the task."""
-        result = await self.research(view, put, self.models, self.settings, allowance, specialist=specialist)
+        result = await self.research(
+            view, put, self.models, self.settings, allowance, specialist=specialist, tools=self.tools
+        )
         return Opinion(result, result.detail if result.report is None else "")
 
     def settle(self, key: InvestigationKey, opinion: Opinion) -> None:
         """Charge what was used in place of what was reserved. Blocks."""
         if opinion.result is None:
             return
-        used = settle(opinion.result.tokens, opinion.result.micro_usd, key.incident_id, _reference(key))
+        used = settle(opinion.result.tokens, opinion.result.micro_usd, key.incident_id, reference_of(key))
         with self.store.write() as connection:
-            refund(connection, key.tenant, _reference(key))
+            refund(connection, key.tenant, reference_of(key))
             if used:
                 charge(connection, key.tenant, used, now_us())
 
@@ -113,12 +158,12 @@ def is_open(report: Report) -> bool:
     return report.verdict is Verdict.UNDETERMINED
 
 
-def may_ask_model(held: StoredIncident, policy: Policy) -> bool:
-    """From level L2 on, where the ceiling of generative engines allows it. At L1 rules decide; no model is asked."""
+def may_ask(held: StoredIncident, policy: Policy, agent: str) -> bool:
+    """From level L2 on, where the ceiling of such engines allows it. At L1 rules decide; no engine is asked."""
     if policy.matrix is None:
         return False
     task = investigation_task(held)
-    ceiling = engine_ceiling(AGENT, policy.matrix.engine_caps)
+    ceiling = engine_ceiling(agent, policy.matrix.engine_caps)
     level = policy.matrix.row_for(task).level
     return min(level, ceiling if ceiling is not None else level) >= AutonomyLevel.L2
 
@@ -134,14 +179,15 @@ async def beating(work: Awaitable[Opinion], beat: Callable[[], object], every_s:
         task.cancel()
 
 
-def _reference(key: InvestigationKey) -> str:
+def reference_of(key: InvestigationKey) -> str:
+    """What its charges go by."""
     return f"{key.incident_id}:{key.revision}"
 
 
-def _is_charged(connection: Connection, tenant: str, reference: str) -> bool:
+def is_charged(connection: Connection, tenant: str, reference: str, budgets: Sequence[str]) -> bool:
     table = budget_charge.c
     found = select(table.reference).where(
-        table.tenant == tenant, table.reference == reference, table.budget.in_((TOKENS, MICRO_USD))
+        table.tenant == tenant, table.reference == reference, table.budget.in_(budgets)
     )
     return connection.execute(found.limit(1)).first() is not None
 

@@ -11,12 +11,14 @@ What one stage leaves for the next is in the store; `Progress` is all that trave
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
+from watchfloor_agents.generative.desk import RefusedQuestionError
 from watchfloor_agents.generative.reconcile import Disagreement, reconcile
 from watchfloor_agents.investigation.checking import check
 from watchfloor_agents.investigation.engine import InvestigationEngine
@@ -24,9 +26,10 @@ from watchfloor_agents.investigation.export.report_json import report_to_json
 from watchfloor_agents.investigation.loading import load_investigation_case
 from watchfloor_agents.investigation.loop import InvestigationBudget, ask, can_be_asked, new_questions
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
+from watchfloor_agents.tooling.calling import PluggedTool
 from watchfloor_core.canonical import JsonValue, canonical
 from watchfloor_core.clock import now_us
-from watchfloor_core.context import ContextSource
+from watchfloor_core.context import ContextSource, ToolCall
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.ledger.record import Decision, record_decisions
@@ -37,6 +40,7 @@ from watchfloor_core.telemetry.content import AttributeValue
 from watchfloor_core.telemetry.names import Operation, SpanAttribute, SpanName
 from watchfloor_core.telemetry.spans import span
 from watchfloor_workflows.authority.responding import respond_to_report
+from watchfloor_workflows.authority.vouching import Vouchers
 from watchfloor_workflows.investigation.records import (
     InvestigationKey,
     InvestigationStatus,
@@ -50,7 +54,7 @@ from watchfloor_workflows.investigation.records import (
     read_view,
     waiting_questions,
 )
-from watchfloor_workflows.investigation.researching import AGENT, Opinion, is_open, may_ask_model
+from watchfloor_workflows.investigation.researching import AGENT, Opinion, is_open, may_ask
 from watchfloor_workflows.investigation.wanted import stopped_by
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.standing import last_entry_id, lock_incident, read_incident
@@ -59,7 +63,7 @@ _WORST: Final = (Health.DARK, Health.PARTIAL, Health.WHOLE)
 
 
 RESEARCH: Final = "research"
-"""What stands for the stage beside a model's own questions."""
+"""What stands for the stage beside a second engine's own questions."""
 
 
 class Stage(StrEnum):
@@ -90,8 +94,8 @@ class Draft:
     view: CaseView
     report: Report
     """The specialist's, checked."""
-    is_open_to_model: bool
-    """It leaves the case open, and the policy lets a model look into it."""
+    is_open_to_second: bool
+    """It leaves the case open, and the policy lets the second engine look into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,10 @@ class Investigator:
     budget: InvestigationBudget
     context: Callable[[str], Sequence[ContextSource]] = no_context
     """What a tenant's agents may look up beside telemetry."""
+    tools: Mapping[str, PluggedTool] = field(default_factory=dict)
+    """Reading tools of others, by name, for whoever is asked after the rules."""
+    vouchers: Vouchers = field(default_factory=Vouchers)
+    """Endorsers of others, for the targets that a report recommends."""
 
     def run(self, stage: Stage, key: InvestigationKey) -> Progress:
         """One stage, as one span. Raises `RefusedError` where a kill switch forbids it, `NotFoundError`, and
@@ -199,12 +207,21 @@ class Investigator:
             SpanAttribute.QUESTION_DIGEST: question.digest,
         }
         with span(SpanName.QUESTION, attributes) as current:
-            answer = ask(question, self.sources(key.tenant), self.budget, self.context(key.tenant))
+            answer = self._asked(key, question)
             current.set_attribute(SpanAttribute.EVIDENCE, len(answer.evidence))
             current.set_attribute(SpanAttribute.HEALTH, _worst(answer))
             with self.store.write() as connection:
                 keep_answer(connection, key, answer, agent)
         return answer
+
+    def _asked(self, key: InvestigationKey, question: Question) -> Answer:
+        if not isinstance(question.query, ToolCall):
+            return ask(question, self.sources(key.tenant), self.budget, self.context(key.tenant))
+        tool = self.tools.get(question.query.tool)
+        if tool is None:
+            raise RefusedQuestionError("unknown_tool", "there is no such tool")
+        # In a thread, as all of this is: the tool's process is waited for in a loop of its own.
+        return asyncio.run(tool.answer(question))
 
     def _correlate(self, key: InvestigationKey) -> Progress:
         """Look at what was found, and ask what follows from it, as long as the budget of rounds allows."""
@@ -233,23 +250,23 @@ class Investigator:
     def _conclude(self, key: InvestigationKey) -> Progress:
         return self.keep(key, self.draft(key).report, None)
 
-    def draft(self, key: InvestigationKey) -> Draft:
-        """What the engine makes of it, checked; nothing is kept yet."""
+    def draft(self, key: InvestigationKey, second: str = AGENT) -> Draft:
+        """What the engine makes of it, checked; nothing is kept yet. ``second``: who would be asked besides."""
         with self.store.read() as connection:
             view = read_view(connection, key)
             held = read_incident(connection, key.tenant, key.incident_id)
         report = check(self.engine.conclude(view), view.evidence)
-        is_open_to_model = is_open(report) and may_ask_model(held, self.policy.current())
-        return Draft(view, report, is_open_to_model)
+        is_open_to_second = is_open(report) and may_ask(held, self.policy.current(), second)
+        return Draft(view, report, is_open_to_second)
 
-    def put_and_answer(self, key: InvestigationKey, question: Question) -> Answer:
-        """A model's own question. Raises `RefusedError` where a kill switch forbids it."""
+    def put_and_answer(self, key: InvestigationKey, question: Question, agent: str) -> Answer:
+        """A second engine's own question. Raises `RefusedError` where a kill switch forbids it."""
         with self.store.write() as connection:
             put_questions(connection, key, [question], RESEARCH)
-        return self.answer(key, question, AGENT)
+        return self.answer(key, question, agent)
 
     def keep(self, key: InvestigationKey, report: Report, opinion: Opinion | None) -> Progress:
-        """Conclude: the report, joined with a model's where one has an opinion."""
+        """Conclude: the report, joined with a second engine's where one has an opinion."""
         view = self._view(key)
         joint = _joined(report, opinion, view)
         self._keep(key, view, joint, opinion)
@@ -258,6 +275,8 @@ class Investigator:
     def _keep(self, key: InvestigationKey, view: CaseView, joint: Joint, opinion: Opinion | None) -> None:
         """The report, its place in the ledger and the proposals that follow from it, in one transaction."""
         policy = self.policy.current()
+        # Before the transaction: an endorser may take its time, and the store waits for nobody's code.
+        vouched = {} if joint.disagreements else self.vouchers.of(joint.report, view.evidence)
         with self.store.write() as connection:
             held = lock_incident(connection, key.tenant, key.incident_id)
             ended_us = now_us()
@@ -273,7 +292,11 @@ class Investigator:
             if opinion is not None:
                 concluded = replace(concluded, body={**concluded.body, "model": _of_model(opinion, joint)})
             # Where rules and model disagree a person decides, and nothing is proposed before.
-            drafts = [] if joint.disagreements else respond_to_report(connection, held, policy, report, view.evidence)
+            drafts = (
+                []
+                if joint.disagreements
+                else respond_to_report(connection, held, policy, report, view.evidence, vouched)
+            )
             record_decisions(connection, key.tenant, [concluded, *drafts])
 
     def _view(self, key: InvestigationKey) -> CaseView:
@@ -285,7 +308,8 @@ def _joined(report: Report, opinion: Opinion | None, view: CaseView) -> Joint:
     if opinion is None:
         return Joint(report)
     if opinion.result is None or opinion.result.report is None:
-        unknown = Unknown(text=f"No model could help: {opinion.problem}", cause="not_collected")
+        who = "No model could help" if opinion.agent == AGENT else f"The engine {opinion.agent} could not help"
+        unknown = Unknown(text=f"{who}: {opinion.problem}", cause="not_collected")
         return Joint(replace(report, unknowns=(*report.unknowns, unknown)))
     reconciled = reconcile(report, check(opinion.result.report, view.evidence))
     return Joint(reconciled.report, reconciled.disagreements)
@@ -294,14 +318,22 @@ def _joined(report: Report, opinion: Opinion | None, view: CaseView) -> Joint:
 def _of_model(opinion: Opinion, joint: Joint) -> dict[str, JsonValue]:
     """For the ledger: who was asked with what, what it cost, and whether it agreed; nothing of what it wrote."""
     result = opinion.result
+    named: dict[str, JsonValue] = {} if opinion.agent == AGENT else {"agent": opinion.agent}
     if result is None:
-        return {"asked": False, "problem": opinion.problem}
+        return {"asked": False, "problem": opinion.problem, **named}
+    known = result.prompt
+    prompt: JsonValue = None
+    if known is not None:
+        prompt = {"name": known.name, "version": known.version, "sha256": known.digest}
+    if result.plug_in is not None:
+        named["plug_in"] = result.plug_in
     return {
+        **named,
         "asked": True,
         "problem": opinion.problem,
         "failure": result.failure.value if result.failure else None,
         "models": sorted({one.model for one in result.calls}),
-        "prompt": {"name": result.prompt.name, "version": result.prompt.version, "sha256": result.prompt.digest},
+        "prompt": prompt,
         "version": result.version,
         "requests": len(result.calls),
         "tokens": result.tokens,

@@ -1,0 +1,1 @@
+"""Reading tools of others, for models and agents: the protocol, and how one is called."""
