@@ -58,7 +58,7 @@ from watchfloor_service.intake.door import batches, take_in
 from watchfloor_service.runs.export import write_alerts
 from watchfloor_service.runs.inventory import write_inventory
 from watchfloor_workflows.investigation.records import InvestigationKey, make_due, read_investigation
-from watchfloor_workflows.investigation.researching import Opinion
+from watchfloor_workflows.investigation.researching import AGENT, Opinion
 from watchfloor_workflows.investigation.stages import Investigator, Stage
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.settle import settle
@@ -125,7 +125,7 @@ def obey(investigator: Investigator, key: InvestigationKey, text: str) -> Obeyed
     draft = investigator.draft(key)
 
     async def put(question: Question) -> Answer:
-        return investigator.put_and_answer(key, question)
+        return investigator.put_and_answer(key, question, AGENT)
 
     result = asyncio.run(obedient(draft.view, put, draft.report, text))
     investigator.keep(key, draft.report, Opinion(result, result.detail))
