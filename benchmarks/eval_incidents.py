@@ -39,6 +39,7 @@ from watchfloor_connectors.framing import read_file
 from watchfloor_connectors.parse import parse_records
 from watchfloor_connectors.registry import Registry
 from watchfloor_core.alert import Alert, EntityKind, Severity
+from watchfloor_core.attack_ids import current_technique
 from watchfloor_core.ports import Connector
 from watchfloor_core.report import Report
 from watchfloor_core.settings import Settings
@@ -205,8 +206,8 @@ def print_incidents(given: Mixed, result: Result) -> None:
             continue
         best, count = found.most_common(1)[0]
         row, report = result.rows[best], result.reports[best]
-        named = {one.technique.partition(".")[0] for one in report.techniques}
-        wanted = {one.partition(".")[0] for one in json.loads(label["AdditionalData"])["techniques"]}
+        named = {current_technique(one.technique).partition(".")[0] for one in report.techniques}
+        wanted = {current_technique(one).partition(".")[0] for one in json.loads(label["AdditionalData"])["techniques"]}
         severity = Severity(int(str(row["severity"]))).name.capitalize()
         print(
             f"  incident {name}: {count} of {found.total()} alerts in {best}, {row['status']}, "

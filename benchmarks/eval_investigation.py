@@ -6,7 +6,8 @@ stages are called one after the other. Prints a line for each data set and the t
 project.
 
 A technique counts as found where the report names it, its parent or one of its sub-techniques; as wrong where it shares
-no parent with a label. Labels name what a data set was recorded for, not everything that is in it, so "wrong" is an
+no parent with a label. Ids that a later ATT&CK has replaced count as what they are now: labels are of other years than
+rules. Labels name what a data set was recorded for, not everything that is in it, so "wrong" is an
 upper bound.
 """
 
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -37,6 +38,7 @@ from watchfloor_connectors.framing import Format, read_bytes
 from watchfloor_connectors.logs.embedded import open_logs
 from watchfloor_connectors.parse import parse_records
 from watchfloor_connectors.registry import Registry
+from watchfloor_core.attack_ids import current_technique
 from watchfloor_core.report import Report
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
@@ -109,7 +111,12 @@ def parent(technique: str) -> str:
 
 
 def is_right(technique: str, labels: frozenset[str]) -> bool:
-    return any(technique == one or parent(technique) == one or technique == parent(one) for one in labels)
+    named = current_technique(technique)
+    return any(named in (one, parent(one)) or parent(named) == one for one in map(current_technique, labels))
+
+
+def shares_parent(technique: str, others: Iterable[str]) -> bool:
+    return parent(current_technique(technique)) in {parent(current_technique(one)) for one in others}
 
 
 def evaluate(case: Case, rules: RuleSet) -> Outcome:
@@ -128,10 +135,9 @@ def evaluate(case: Case, rules: RuleSet) -> Outcome:
         found=any(is_right(one, case.techniques) for one in named),
         top=best is not None and any(is_right(one, case.techniques) for one in techniques_of(best[1])),
         wrong=tuple(
-            sum(parent(one) not in {parent(label) for label in case.techniques} for one in techniques_of(report))
-            for _, report in reports
+            sum(not shares_parent(one, case.techniques) for one in techniques_of(report)) for _, report in reports
         ),
-        noise=sum(not ({parent(one) for one in attack(rule.tags)} & {parent(one) for one in named}) for rule in fired),
+        noise=sum(not any(shares_parent(one, named) for one in attack(rule.tags)) for rule in fired),
         fired=len(fired),
         dropped=sum(len(report.dropped) for _, report in reports),
         seconds=time.perf_counter() - started,

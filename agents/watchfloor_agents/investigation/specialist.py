@@ -14,17 +14,21 @@ from watchfloor_agents.investigation.engine import Analyser, Analysis, Claim
 from watchfloor_agents.investigation.lineage import lineage
 from watchfloor_agents.investigation.testing_hypotheses import expectations
 from watchfloor_agents.investigation.view import CaseView, Question
+from watchfloor_core.attack_ids import current_techniques
 from watchfloor_core.report import HypothesisKind, Report, Unknown
 
 NAME: Final = "specialist"
-VERSION: Final = "1"
+VERSION: Final = "2"
 
 TechniqueName = Callable[[str], str | None]
 """The name of an ATT&CK technique by its id; None where it is unknown."""
 
 
 def _in_order(analyses: Sequence[Analysis]) -> tuple[Claim, ...]:
-    found = [claim for one in analyses for claim in one.claims]
+    # Rules and analysers are of different years, and say of one technique by different ids.
+    found = [
+        replace(claim, techniques=current_techniques(claim.techniques)) for one in analyses for claim in one.claims
+    ]
     return tuple(sorted(found, key=lambda one: (one.time_us, one.code, one.text)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from watchfloor_agents.investigation.export.report_json import report_from_json
 from watchfloor_connectors.attack import technique_name
+from watchfloor_core.attack_ids import current_technique
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import now_us
 from watchfloor_core.correction import Correction, Judgement
@@ -69,6 +71,8 @@ def record_correction(
     Raises `RefusedError` with every reason against it, `NotFoundError` where there is no such report or finding, and
     `LedgerError` where the report is not the one that was concluded.
     """
+    if request.technique is not None:
+        request = replace(request, technique=current_technique(request.technique))
     with store.write() as connection:
         # The incident's row is the lock: two that say the same at once are one.
         lock_incident(connection, key.tenant, key.incident_id)
