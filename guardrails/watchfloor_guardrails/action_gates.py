@@ -14,7 +14,6 @@ from watchfloor_core.incident import AutonomyLevel
 from watchfloor_guardrails.action_context import ActionContext, PolicyInForce, Spending
 from watchfloor_guardrails.autonomy import Cap, CapName
 from watchfloor_guardrails.blast import MILLION
-from watchfloor_guardrails.catalogue import function_of
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.engine import engine_ceiling
 from watchfloor_guardrails.gates import RuleHit, RulingDecision
@@ -138,7 +137,7 @@ def _incident(proposal: ActionProposal, context: ActionContext) -> str | None:
         return None
     if context.facts_now is None:
         return "the incident cannot be read"
-    return material_change(context.facts_at_proposal, context.facts_now, function_of(proposal.action_class))
+    return material_change(context.facts_at_proposal, context.facts_now, proposal.action_class)
 
 
 def _policy(proposal: ActionProposal, policy: PolicyInForce) -> str | None:

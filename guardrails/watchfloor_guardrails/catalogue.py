@@ -55,6 +55,8 @@ class ActionClass:
         return self.undo is not None
 
 
+CREATE_FILTER: Final = "create filter"
+
 _ALL: Final = (
     ActionClass("deny ip", TargetKind.IP, "allow ip", is_containment=True, max_lease_s=30 * _DAY_S),
     ActionClass("allow ip", TargetKind.IP, "deny ip", is_containment=False),
@@ -64,7 +66,7 @@ _ALL: Final = (
     ActionClass("restore file", TargetKind.FILE, "contain file", is_containment=False),
     # Less is seen while it lasts, so it ends like a containment; and the level of those who detect decides on it.
     ActionClass(
-        "create filter",
+        CREATE_FILTER,
         TargetKind.FILTER,
         "delete filter",
         is_containment=True,
@@ -75,7 +77,7 @@ _ALL: Final = (
     ActionClass(
         "delete filter",
         TargetKind.FILTER,
-        "create filter",
+        CREATE_FILTER,
         is_containment=False,
         function=Function.THREAT_DETECTION,
     ),

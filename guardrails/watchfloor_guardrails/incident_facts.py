@@ -11,6 +11,7 @@ from typing import Final
 
 from watchfloor_core.alert import Severity
 from watchfloor_core.incident import Function, Verdict
+from watchfloor_guardrails.catalogue import CATALOGUE, function_of
 from watchfloor_guardrails.closing_rule import severity_rank
 
 HARMLESS: Final = frozenset({Verdict.FALSE_POSITIVE, Verdict.BENIGN_POSITIVE})
@@ -30,14 +31,15 @@ class IncidentFacts:
     """The proposal's target stands in it, or a person named the target."""
 
 
-def material_change(before: IncidentFacts, now: IncidentFacts, function: Function) -> str | None:
-    """Why a proposal of this function made on ``before`` no longer holds, in words for a person; None where it does.
+def material_change(before: IncidentFacts, now: IncidentFacts, action_class: str) -> str | None:
+    """Why a proposal of this class made on ``before`` no longer holds, in words for a person; None where it does.
 
-    A response rests on an open incident that is as bad as it was. What tunes a detection rests on one that is held for
-    harmless, open or closed.
+    A response rests on an open incident that is as bad as it was. That less is detected rests on one that is held for
+    harmless, open or closed; and that all is detected again rests on nothing.
     """
-    if function is Function.THREAT_DETECTION:
-        return _no_longer_harmless(before, now)
+    if function_of(action_class) is Function.THREAT_DETECTION:
+        known = CATALOGUE.get(action_class)
+        return _no_longer_harmless(before, now) if known is None or known.is_containment else None
     if not now.is_open:
         return "the incident is no longer open"
     if now.verdict is not before.verdict:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from watchfloor_core.clock import to_iso
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.action import MAX_TEXT, Labelled
-from watchfloor_guardrails.catalogue import TargetKind
+from watchfloor_guardrails.catalogue import CREATE_FILTER, TargetKind
 from watchfloor_guardrails.proposal import ActionProposal
-from watchfloor_guardrails.rule_filter import CONDITIONS, parse_filter
+from watchfloor_guardrails.rule_filter import parse_filter
 
 
 def render_view(proposal: ActionProposal) -> str:
@@ -76,22 +76,24 @@ def _undo(proposal: ActionProposal) -> str:
 
 
 def _set_aside(proposal: ActionProposal) -> Iterator[str]:
-    """What a filter hides, in words; of any other target nothing."""
+    """What a filter hides, or hides no longer, in words; of any other target nothing."""
     if proposal.target_kind != TargetKind.FILTER:
         return
     try:
         wanted = parse_filter(str(proposal.target.value))
     except ValueError as error:
-        yield f"Sets aside  nothing: no tool takes it, as {_quoted(str(error))}"
+        yield f"Concerns    nothing: no tool takes it, as {_quoted(str(error))}"
         return
-    named = [f"{name} {_quoted(value)}" for name in CONDITIONS if (value := getattr(wanted, name)) is not None]
-    yield f"Sets aside  what rule {wanted.rule} reports of host {_quoted(wanted.host)} with {' and '.join(named)}"
+    named = " and ".join(f"{_quoted(name)} = {_quoted(value)}" for name, value in wanted.event)
+    verb = "Sets aside " if proposal.action_class == CREATE_FILTER else "Shows again"
+    yield f"{verb} what rule {wanted.rule} reports of events with {named}"
 
 
 def _touched(proposal: ActionProposal) -> str:
     blast = proposal.blast
     if proposal.target_kind == TargetKind.FILTER:
-        return "no system; less is seen of one host"
+        less = "less" if proposal.action_class == CREATE_FILTER else "again all"
+        return f"no system; {less} is seen of one host"
     if not blast.in_inventory:
         return "nothing that the inventory lists; counts as one asset"
     share = f"{blast.fleet_ppm / 10_000:.4f} %"

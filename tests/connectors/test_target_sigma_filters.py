@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 
 from watchfloor_connectors.detection.filters import load_filters
-from watchfloor_connectors.targets.base import Slot
+from watchfloor_connectors.targets.base import NeverError, Slot
 from watchfloor_connectors.targets.sigma_filters import SigmaFilters, SigmaFiltersOptions
 from watchfloor_connectors.targets.testing import PermitFor, Sample, check_target
 from watchfloor_guardrails.action import Action, Target
@@ -20,7 +22,7 @@ RULE, OTHER = "5c6a5a0c-0000-4000-8000-000000000001", "5c6a5a0c-0000-4000-8000-0
 
 
 def target(rule: str = RULE, user: str = "backup") -> Target:
-    made = RuleFilter(rule=rule, log_source=(("product", "windows"),), host="ws-17", user=user)
+    made = RuleFilter(rule=rule, log_source=(("product", "windows"),), event=(("Computer", "ws-17"), ("User", user)))
     return Target(TargetKind.FILTER, made.text)
 
 
@@ -52,7 +54,7 @@ def test_the_file_is_a_sigma_filter_that_says_by_which_proposal(tool: SigmaFilte
     assert file_in(tool).read_text().startswith(f"# wf:{'a' * 64} ")
     document = yaml.safe_load(file_in(tool).read_text())
     assert document["filter"]["rules"] == [RULE]
-    assert document["filter"]["condition"] == "not (host and user)"
+    assert document["filter"]["condition"] == "not selection"
     [one] = load_filters([tool.folder]).filters
     assert one.id == document["id"]
 
@@ -99,3 +101,36 @@ def test_a_folder_that_cannot_be_written_leaves_nothing_done(slot: Slot, permit_
     tool = SigmaFilters(slot, SigmaFiltersOptions(folder=str(tmp_path / "file" / "below")))
     with pytest.raises(NotDoneError):
         tool.act(permit_for(create(target()), "a" * 64))
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        lambda file: file.write_text("# seen by ana\n" + file.read_text()),
+        lambda file: file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n")),
+        lambda file: file.rename(file.with_name("zz.yml")),
+        lambda file: file.with_name("copy.yaml").write_bytes(file.read_bytes()),
+    ],
+    ids=["a line before", "other line ends", "another name", "a copy"],
+)
+def test_a_filter_that_still_applies_does_not_read_back_as_taken_back(
+    tool: SigmaFilters, permit_for: PermitFor, tamper: Callable[[Path], object]
+) -> None:
+    tool.act(permit_for(create(target()), "a" * 64))
+    tamper(file_in(tool))
+    with suppress(NotDoneError):
+        tool.act(permit_for(delete(target()), "b" * 64))
+    assert load_filters([tool.folder]).filters, "it still applies"
+    back = tool.read_back(delete(target()), "b" * 64)
+    assert back.effect is Effect.NOT_APPLIED
+    assert "another hand" in back.text or "other files" in back.text
+
+
+def test_what_is_never_filtered_can_be_taken_back(slot: Slot, permit_for: PermitFor) -> None:
+    before = SigmaFilters(slot, SigmaFiltersOptions())
+    before.act(permit_for(create(target(OTHER)), "a" * 64))
+    tool = SigmaFilters(slot, SigmaFiltersOptions(never=(OTHER,)))
+    tool.act(permit_for(delete(target(OTHER)), "b" * 64))
+    assert tool.read_back(delete(target(OTHER)), "b" * 64).effect is Effect.APPLIED
+    with pytest.raises(NeverError):
+        tool.act(permit_for(create(target(OTHER)), "c" * 64))

@@ -161,7 +161,9 @@ def test_what_a_filter_sets_aside_is_told_counted_and_kept(run: Run, tmp_path: P
     place = tmp_path / "filters"
     place.mkdir()
     wanted = RuleFilter(
-        rule=str(RULE["id"]), log_source=(("product", "windows"),), host="ws1.example.org", user="lab\\eve"
+        rule=str(RULE["id"]),
+        log_source=(("product", "windows"),),
+        event=(("Hostname", "ws1.example.org"), ("User", "lab\\eve")),
     )
     (place / "one.yml").write_text(sigma_text(wanted))
     (place / "bad.yml").write_text("title: no filter\n")

@@ -101,7 +101,9 @@ class IncidentActivities:
     async def reopen_incident(self, order: ReopenIncidentOrder) -> ChangedIncidentResult:
         """Put a closed incident back into the queue."""
         standing = await self._in_thread(
-            lambda: human.record_reopening(self._store, order.tenant, order.incident_id, order.request)
+            lambda: human.record_reopening(
+                self._store, order.tenant, order.incident_id, order.request, self._policy.current()
+            )
         )
         return ChangedIncidentResult(standing)
 

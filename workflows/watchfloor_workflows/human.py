@@ -59,7 +59,9 @@ def record_decision(
         return standing_of(connection, held)
 
 
-def record_reopening(store: Store, tenant: str, incident_id: str, order: ReopenIncidentInput) -> IncidentStanding:
+def record_reopening(
+    store: Store, tenant: str, incident_id: str, order: ReopenIncidentInput, policy: Policy | None = None
+) -> IncidentStanding:
     """Put a closed incident back into the queue, for people only. The same ``update_id`` again changes nothing.
 
     Raises `RefusedError` and `NotFoundError`.
@@ -67,7 +69,7 @@ def record_reopening(store: Store, tenant: str, incident_id: str, order: ReopenI
     with store.write() as connection:
         held = lock_incident(connection, tenant, incident_id)
         if not _is_recorded(connection, held, order.update_id):
-            held = _reopen(connection, held, order)
+            held = _reopen(connection, held, order, policy)
         return standing_of(connection, held)
 
 
@@ -97,7 +99,7 @@ def _tuned(connection: Connection, held: StoredIncident, policy: Policy) -> list
         with connection.begin_nested():
             return tune(connection, held, policy)
     except Exception:
-        logger.exception("no filter is proposed for incident %s", held.id)
+        logger.exception("detection is not tuned by what was said of incident %s", held.id)
         return []
 
 
@@ -144,7 +146,9 @@ def _leave_open(
     return changed, effect
 
 
-def _reopen(connection: Connection, held: StoredIncident, order: ReopenIncidentInput) -> StoredIncident:
+def _reopen(
+    connection: Connection, held: StoredIncident, order: ReopenIncidentInput, policy: Policy | None
+) -> StoredIncident:
     require_acceptable_reopening(order, _state(held))
     said = _said(connection, held, order.principal, Verdict.UNDETERMINED, order.comment, order.update_id)
     parent_id = last_entry_id(connection, held.tenant, held.id, "closure")
@@ -172,7 +176,8 @@ def _reopen(connection: Connection, held: StoredIncident, order: ReopenIncidentI
     held = write_incident(connection, held, {"closed_by": None, "closed_us": None})
     held, queued = _leave_open(connection, held, Verdict.UNDETERMINED, parent_id=reopened.id)
     void_what_changed(connection, held)
-    record_decisions(connection, held.tenant, [spoken, reopened, queued])
+    drafted = [] if policy is None else _tuned(connection, held, policy)
+    record_decisions(connection, held.tenant, [spoken, reopened, queued, *drafted])
     return held
 
 

@@ -2,26 +2,25 @@
 
 It learns from people's verdicts alone. Where people have called what one rule reports of one host harmless again and
 again, it proposes a filter for exactly that, and only where nothing that the filter would set aside was ever anything
-else. What it names are values that sensors write themselves; text that an attacker could have written takes no part.
+else. Both are seen in the events themselves, as the rule matched them: what a filter hides is decided by their fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
 from typing import Final
 
-from watchfloor_core.alert import Integrity
-from watchfloor_guardrails.rule_filter import CONDITIONS, RuleFilter
+from watchfloor_guardrails.rule_filter import RuleFilter
 
 NAME: Final = "specialist:tuning"
-VERSION: Final = "1"
+VERSION: Final = "2"
 MIN_INCIDENTS: Final = 3
 """So many incidents must people have called harmless before it is a habit and no chance."""
 MAX_PROPOSALS: Final = 2
-"""For one incident: a rule that takes more is one to be rewritten by people."""
+"""For one incident: what takes more is to be mended by people, in the rules."""
 _NAMED: Final = 5
 """Incidents that the purpose names."""
 
@@ -39,15 +38,16 @@ class Word(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Alerts of one rule in one incident that name the same."""
+    """One event that the rule matched, in one incident."""
 
     incident_id: str
     word: Word
-    host: str
-    facts: frozenset[tuple[str, str]]
-    """Name (of `CONDITIONS`) and value, from fields that the sensor wrote itself."""
-    integrity: Integrity
-    """Of the least trusted of them."""
+    event: Mapping[str, object]
+    """By the names of its log."""
+    host: tuple[str, str] | None
+    """The field that names the host, with its value as filters compare it."""
+    others: tuple[tuple[str, str], ...]
+    """What else a filter could name of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,6 @@ class Habit:
     wanted: RuleFilter
     incidents: tuple[str, ...]
     """That people called harmless and of which it would have set something aside, sorted."""
-    integrity: Integrity
     purpose: str
 
 
@@ -66,8 +65,8 @@ def suggest_filters(
 ) -> list[Habit]:
     """Filters for what this rule reported in the incident, which a person has just called harmless; the narrowest.
 
-    ``seen`` are all sightings of the rule on the hosts of the incident, its own among them. What cannot be a filter
-    (a rule without a UUID, a host's name of no usual form) gives none.
+    ``seen`` are all events of the rule in incidents that anybody has an opinion of or nobody has yet, on any host. What
+    cannot be a filter (a rule without a UUID, a host's name of no usual form) gives none.
     """
     found: dict[str, Habit] = {}
     for one in seen:
@@ -81,35 +80,34 @@ def suggest_filters(
 def _narrowest(
     rule: str, title: str, log_source: tuple[tuple[str, str], ...], one: Sighting, seen: Sequence[Sighting]
 ) -> Habit | None:
-    for facts in _subsets(one.facts):
-        covered = [other for other in seen if other.host == one.host and facts <= other.facts]
+    if one.host is None:
+        return None
+    for some in _subsets(one.others):
+        try:
+            wanted = RuleFilter(rule=rule, log_source=log_source, event=tuple(sorted((one.host, *some))))
+        except ValueError:
+            continue
+        covered = [other for other in seen if wanted.sets_aside(other.event)]
         if any(other.word is Word.NOT_HARMLESS for other in covered):
             # A wider one would set that aside as well.
-            return None
-        harmless = tuple(sorted({other.incident_id for other in covered if other.word is Word.HARMLESS}))
-        if len(harmless) < MIN_INCIDENTS:
             continue
-        try:
-            wanted = RuleFilter(rule=rule, log_source=log_source, host=one.host, **dict(facts))
-        except ValueError:
-            return None
-        return Habit(wanted, harmless, one.integrity, _purpose(title, one.host, facts, harmless))
+        harmless = tuple(sorted({other.incident_id for other in covered if other.word is Word.HARMLESS}))
+        if len(harmless) >= MIN_INCIDENTS:
+            return Habit(wanted, harmless, _purpose(title, wanted, harmless))
     return None
 
 
-def _subsets(facts: frozenset[tuple[str, str]]) -> Iterator[frozenset[tuple[str, str]]]:
+def _subsets(others: Iterable[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], ...]]:
     """The narrowest first, none empty."""
-    ordered = sorted(fact for fact in facts if fact[0] in CONDITIONS)
+    ordered = sorted(others)
     for size in range(len(ordered), 0, -1):
-        for some in combinations(ordered, size):
-            if len(dict(some)) == size:
-                yield frozenset(some)
+        yield from combinations(ordered, size)
 
 
-def _purpose(title: str, host: str, facts: Iterable[tuple[str, str]], incidents: Sequence[str]) -> str:
-    named = ", ".join(f"{name} {value}" for name, value in sorted(facts))
+def _purpose(title: str, wanted: RuleFilter, incidents: Sequence[str]) -> str:
+    named = ", ".join(f"{name} {value}" for name, value in wanted.event)
     listed = ", ".join(incidents[:_NAMED]) + (" and others" if len(incidents) > _NAMED else "")
     return (
         f"People called {len(incidents)} incidents with this harmless ({listed}) and none of them an attack: "
-        f"what the rule {title[:120]!r} reports of host {host} with {named}."
+        f"what the rule {title[:120]!r} reports with {named}."
     )

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 import orjson
-from sigma.rule import SigmaRule
 
 from watchfloor_connectors.detection.conditions import FULL_TEXT, Conditions, UnsupportedRuleError, regexp
 from watchfloor_connectors.detection.filters import NO_FILTERS, DetectionFilter, FilterSet
@@ -27,6 +26,7 @@ from watchfloor_connectors.detection.sorts import Sort, named_for_rules, sort_of
 from watchfloor_connectors.logs.files import Complain
 from watchfloor_connectors.logs.raw_event import RawEvent
 from watchfloor_connectors.logs.reading import native_fields, read_logs
+from watchfloor_core.store.storable import storable
 from watchfloor_core.untrusted import escape_untrusted
 
 MAX_MATCHES: Final = 100_000
@@ -81,6 +81,8 @@ class Detections:
     matched: int
     """Those set aside too."""
     set_aside: int
+    broken_filters: Mapping[str, str]
+    """Files of filters that cannot run here, with the reason. They hide nothing."""
     matches: Callable[[], Iterator[Match]]
     """By time, then by rule; to be called while the block of `detecting` lasts."""
 
@@ -108,7 +110,7 @@ def detecting(
             outcomes = run.match(tell)
             matched = sum(one.matches for one in outcomes)
             set_aside = sum(one.set_aside for one in outcomes)
-            yield Detections(tuple(outcomes), run.events, matched, set_aside, run.matches)
+            yield Detections(tuple(outcomes), run.events, matched, set_aside, run.broken_filters(), run.matches)
         finally:
             connection.close()
 
@@ -128,11 +130,13 @@ class _Run:
         self.events = 0
         self._connection = connection
         self._rules = rules.rules
-        self._filters: dict[int, tuple[tuple[DetectionFilter, SigmaRule], ...]] = {}
+        self._filters = filters.filters
+        self._filters_of: dict[int, tuple[int, ...]] = {}
+        self._broken: dict[int, str] = {}
+        """Filters that cannot be expressed here, by number: they hide nothing."""
         if filters.filters:
             under = {number: filters.of(rule.parsed) for number, rule in enumerate(self._rules)}
-            self._filters = {number: found for number, found in under.items() if found}
-        self._known = {one.id: one for one in filters.filters}
+            self._filters_of = {number: found for number, found in under.items() if found}
         self._conditions = Conditions()
         self._fields: dict[int, frozenset[str]] = {}
         self._unsupported: dict[int, str] = {}
@@ -140,7 +144,9 @@ class _Run:
         # The database is thrown away: nothing of it has to survive a crash.
         connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;")
         connection.create_function("regexp", 2, regexp, deterministic=True)
-        connection.execute("CREATE TABLE match (time_us INTEGER, rule INTEGER, tab TEXT, event INTEGER, filter TEXT)")
+        connection.execute(
+            "CREATE TABLE match (time_us INTEGER, rule INTEGER, tab TEXT, event INTEGER, filter INTEGER)"
+        )
 
     def read(self, events: Iterator[RawEvent], tell: Callable[[str, int, int], None]) -> None:
         for event in events:
@@ -170,6 +176,9 @@ class _Run:
         tell("matching", len(self._rules), len(self._rules))
         return outcomes
 
+    def broken_filters(self) -> dict[str, str]:
+        return {self._filters[number].file: reason for number, reason in sorted(self._broken.items())}
+
     def matches(self) -> Iterator[Match]:
         rows = self._connection.execute(
             "SELECT time_us, rule, tab, event, filter FROM match ORDER BY time_us, rule, event"
@@ -177,7 +186,8 @@ class _Run:
         for time_us, number, table, event, by in rows:
             # The table's name is ours.
             found = self._connection.execute(f"SELECT host, event FROM {table} WHERE rowid = ?", (event,)).fetchone()  # noqa: S608
-            yield Match(self._rules[number], time_us, found[0], orjson.loads(found[1]), self._known.get(by))
+            filtered_by = None if by is None else self._filters[by]
+            yield Match(self._rules[number], time_us, found[0], orjson.loads(found[1]), filtered_by)
 
     def _table(self, sort: Sort) -> _Table | None:
         """Where events of this sort go; None where no rule is about them."""
@@ -201,16 +211,31 @@ class _Run:
     def _fields_of(self, number: int) -> frozenset[str]:
         if number not in self._fields:
             try:
-                looked_at = [self._rules[number].parsed, *(rule for _, rule in self._filters.get(number, ()))]
-                self._fields[number] = frozenset().union(*map(self._conditions.fields_of, looked_at))
+                self._fields[number] = self._conditions.fields_of(self._rules[number].parsed)
             except UnsupportedRuleError as error:
                 self._unsupported[number] = str(error)
                 self._fields[number] = frozenset()
+            for one in self._filters_of.get(number, ()):
+                self._fields[number] |= self._fields_of_filter(one)
         return self._fields[number]
 
+    def _fields_of_filter(self, number: int) -> frozenset[str]:
+        try:
+            return self._conditions.fields_of(self._filters[number].condition)
+        except UnsupportedRuleError as error:
+            self._broken[number] = str(error)
+            return frozenset()
+
     def _put(self, table: _Table, event: RawEvent, fields: Mapping[str, str | int]) -> None:
+        try:
+            content = orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS, default=str)
+        except TypeError:
+            # Half a surrogate pair in one value must not hide the event, nor end the run.
+            fields = {
+                storable(str(name)): storable(one) if isinstance(one, str) else one for name, one in fields.items()
+            }
+            content = orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS, default=str)
         values = (_value(one, fields) for one in table.fields)
-        content = orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS, default=str)
         table.waiting.append((event.time_us, event.host, content, *values))
         if len(table.waiting) >= _AT_ONCE:
             self._flush(table)
@@ -225,56 +250,82 @@ class _Run:
             return RuleOutcome(rule, RuleState.CANNOT_RUN, reason=self._unsupported[number])
         try:
             condition = self._conditions.of(rule.parsed) if tables else self._checked(rule)
-            by = self._set_aside_by(number)
         except UnsupportedRuleError as error:
             return RuleOutcome(rule, RuleState.CANNOT_RUN, reason=escape_untrusted(str(error)))
         if not tables:
             return RuleOutcome(rule, RuleState.NO_EVENTS, reason=f"no event of its log source: {rule.log_source}")
-        found = 0
-        for table in tables:
-            try:
-                found += self._matched(number, table, condition, by)
-            except sqlite3.Error as error:
+        filters = self._conditions_of_filters(number)
+        problem = ""
+        try:
+            found = self._matched_in(number, tables, condition, filters)
+        except sqlite3.Error as error:
+            if not filters:
                 return RuleOutcome(rule, RuleState.CANNOT_RUN, reason=f"the database refuses its condition: {error}")
+            problem = f"its filters hide nothing, as the database refuses one of them: {error}"
+            try:
+                found = self._matched_in(number, tables, condition, ())
+            except sqlite3.Error as alone:
+                return RuleOutcome(rule, RuleState.CANNOT_RUN, reason=f"the database refuses its condition: {alone}")
+        aside = self._aside(number)
         events = sum(table.rows for table in tables)
-        reason = f"more than {MAX_MATCHES:,} events match; the first of them are alerts" if found >= MAX_MATCHES else ""
-        aside = self._aside(number) if number in self._filters else {}
+        if found - sum(aside.values()) >= MAX_MATCHES:
+            problem = problem or f"more than {MAX_MATCHES:,} events match; the first of them are alerts"
         return RuleOutcome(
             rule,
             RuleState.FIRED if found else RuleState.SILENT,
             found,
             events,
-            reason,
+            problem,
             sum(aside.values()),
-            tuple(sorted(aside)),
+            tuple(sorted({self._filters[one].id for one in aside})),
         )
 
     def _checked(self, rule: DetectionRule) -> str:
         """Also what has nothing to look at is told whether it could run."""
         return self._conditions.of(rule.parsed)
 
-    def _set_aside_by(self, number: int) -> str:
-        """SQL for the id of the first filter that sets an event aside, which the rule matches; NULL where none does."""
-        cases = []
-        for one, narrowed in self._filters.get(number, ()):
-            # What is unknown of an event, such as a field that it lacks, is no reason to set it aside.
-            quoted = "'" + one.id.replace("'", "''").replace("\0", "") + "'"
-            cases.append(f"WHEN NOT ({self._conditions.of(narrowed)}) THEN {quoted}")
-        return f"CASE {' '.join(cases)} END" if cases else "NULL"
+    def _conditions_of_filters(self, number: int) -> tuple[tuple[int, str], ...]:
+        """The filters that are for a rule, each with what must be true of an event for the rule to report it."""
+        found = []
+        for one in self._filters_of.get(number, ()):
+            if one in self._broken:
+                continue
+            try:
+                found.append((one, self._conditions.of(self._filters[one].condition)))
+            except UnsupportedRuleError as error:
+                self._broken[one] = str(error)
+        return tuple(found)
 
-    def _aside(self, number: int) -> dict[str, int]:
+    def _aside(self, number: int) -> dict[int, int]:
+        if number not in self._filters_of:
+            return {}
         rows = self._connection.execute(
             "SELECT filter, count(*) FROM match WHERE rule = ? AND filter IS NOT NULL GROUP BY filter", (number,)
         )
         return dict(rows.fetchall())
 
-    def _matched(self, number: int, table: _Table, condition: str, by: str) -> int:
+    def _matched_in(
+        self, number: int, tables: Sequence[_Table], condition: str, filters: Sequence[tuple[int, str]]
+    ) -> int:
+        """All of it or nothing. What is set aside counts by itself, so that it cannot use up the place of alerts."""
+        self._connection.execute("DELETE FROM match WHERE rule = ?", (number,))
+        found = 0
+        for table in tables:
+            # What is unknown of an event, such as a field that it lacks, is no reason to set it aside.
+            passed = "".join(f" AND (({one}) IS NOT 0)" for _, one in filters)
+            found += self._insert(number, table, None, f"({condition}){passed}")
+            for place, (one, unless) in enumerate(filters):
+                before = "".join(f" AND (({earlier}) IS NOT 0)" for _, earlier in filters[:place])
+                found += self._insert(number, table, one, f"({condition}){before} AND (({unless}) IS 0)")
+        return found
+
+    def _insert(self, number: int, table: _Table, by: int | None, condition: str) -> int:
         # Names of columns and tables are ours; what rules compare with, pySigma's backend has quoted.
         sql = (
-            f"INSERT INTO match SELECT time_us, ?, ?, rowid, {by} FROM {table.name} "  # noqa: S608
+            f"INSERT INTO match SELECT time_us, ?, ?, rowid, ? FROM {table.name} "  # noqa: S608
             f"WHERE {condition} ORDER BY rowid LIMIT ?"
         )
-        return self._connection.execute(sql, (number, table.name, MAX_MATCHES)).rowcount
+        return self._connection.execute(sql, (number, table.name, by, MAX_MATCHES)).rowcount
 
 
 def _value(field: str, fields: Mapping[str, str | int]) -> str | None:

@@ -7,26 +7,30 @@ that people write may use all of the format.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
-from sigma.rule import SigmaRule
+from sigma.rule import SigmaDetections, SigmaRule
 
 from watchfloor_connectors.detection.rules import RefusedRule, documents_in, rule_files, short_of
-from watchfloor_guardrails.rule_filter import RuleFilter
+from watchfloor_guardrails.rule_filter import (
+    ACCOUNT_FIELDS,
+    HOST_FIELDS,
+    OTHER_FIELDS,
+    RuleFilter,
+    folded,
+)
 
 _NAMESPACE: Final = uuid.UUID("6b0c7e57-2f0f-5d0e-9e0b-0d6f2a7c4f11")
-_HOSTS: Final = ("Computer", "ComputerName", "Hostname", "host.name")
-# Fields that the system writes itself. TargetUserName is what somebody typed where a logon failed, so it is none.
-_USERS: Final = ("SubjectUserName", "User")
-_ADDRESSES: Final = ("SourceIp", "IpAddress", "source.ip")
-_HASHES: Final = ("Hashes", "Hash")
+_FAILED_LOGON: Final = frozenset({"4625", "4771", "4776"})
+"""Windows event ids in which names of accounts are what somebody typed."""
+_NOBODY: Final = frozenset({"-", "system", "local service", "network service"})
+"""Accounts that every host has: they tell nobody from anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +42,30 @@ class DetectionFilter:
     """Its UUID; of a filter that has none its title."""
     title: str
     parsed: SigmaFilter
+    condition: SigmaRule
+    """What an event must be for a rule to go on reporting it, as a rule of its own."""
+
+    def is_for(self, rule: SigmaRule) -> bool:
+        """By the rule's id or name, and its log source."""
+        wanted = self.parsed.filter.rules
+        if isinstance(wanted, list):
+            named = {str(rule.id).lower() if rule.id else "", str(rule.name).lower() if rule.name else ""} - {""}
+            if not named & {str(one.reference).lower() for one in wanted}:
+                return False
+        elif wanted != "any":
+            return False
+        return rule.logsource in self.parsed.logsource
 
 
 @dataclass(frozen=True, slots=True)
 class FilterSet:
     filters: tuple[DetectionFilter, ...] = ()
-    refused: tuple[RefusedRule, ...] = ()
+    refused: tuple[RefusedRule, ...] = field(default=())
     """What could not be read. It hides nothing."""
 
-    def of(self, rule: SigmaRule) -> tuple[tuple[DetectionFilter, SigmaRule], ...]:
-        """The filters that are for this rule, each with the rule as it stands under it."""
-        found = []
-        for one in self.filters:
-            narrowed = _applied(one.parsed, rule)
-            if narrowed is not None:
-                found.append((one, narrowed))
-        return tuple(found)
+    def of(self, rule: SigmaRule) -> tuple[int, ...]:
+        """The numbers of the filters that are for this rule."""
+        return tuple(number for number, one in enumerate(self.filters) if one.is_for(rule))
 
 
 NO_FILTERS: Final = FilterSet()
@@ -74,55 +86,48 @@ def load_filters(paths: Sequence[Path]) -> FilterSet:
                 continue
             for document in documents:
                 one = _read(name, document)
-                (refused if isinstance(one, RefusedRule) else filters).append(one)  # type: ignore[arg-type]
+                if isinstance(one, RefusedRule):
+                    refused.append(one)
+                else:
+                    filters.append(one)
     return FilterSet(tuple(filters), tuple(refused))
+
+
+def filter_id(given: RuleFilter) -> str:
+    """The UUID of the Sigma document; the same for the same filter, wherever it is made."""
+    return str(uuid.uuid5(_NAMESPACE, given.text))
 
 
 def sigma_text(given: RuleFilter) -> str:
     """The filter as a Sigma document, YAML; equal filters have equal documents."""
-    selections: dict[str, Any] = {}
-    for kind, fields, value in _named(given):
-        modifier = "|contains" if kind == "hash" else ""
-        # A list of maps is met by any of them: each log has its own name for the same thing.
-        selections[kind] = [{f"{field}{modifier}": value} for field in fields]
-        if kind == "user" and "\\" not in value:
-            selections[kind] += [{f"{field}|endswith": f"\\{value}"} for field in fields]
-    condition = " and ".join(selections)
     document = {
         "title": f"Harmless on {given.host}"[:120],
-        "id": str(uuid.uuid5(_NAMESPACE, given.text)),
+        "id": filter_id(given),
         "status": "experimental",
         "logsource": dict(given.log_source),
-        "filter": {"rules": [given.rule], **selections, "condition": f"not ({condition})"},
+        "filter": {"rules": [given.rule], "selection": dict(given.event), "condition": "not selection"},
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
-def sets_aside(given: RuleFilter, event: Mapping[str, Any]) -> bool:
-    """Whether the filter names what this event, by the names of its log, says of itself."""
-    for kind, fields, value in _named(given):
-        found = [str(event[field]).lower() for field in fields if event.get(field) is not None]
-        match kind:
-            case "hash":
-                is_met = any(value in one for one in found)
-            case "user" if "\\" not in value:
-                is_met = any(one == value or one.endswith(f"\\{value}") for one in found)
-            case _:
-                is_met = value in found
-        if not is_met:
-            return False
-    return True
+def named_fields(event: Mapping[str, Any]) -> tuple[tuple[str, str] | None, tuple[tuple[str, str], ...]]:
+    """What of a matched event a filter could name: its host, and the rest, each a field with its folded value.
 
-
-def _named(given: RuleFilter) -> Iterator[tuple[str, Sequence[str], str]]:
-    """Name of the selection, fields of which any may hold the value, value."""
-    yield "host", _HOSTS, given.host
-    if given.user is not None:
-        yield "user", _USERS, given.user
-    if given.address is not None:
-        yield "address", _ADDRESSES, given.address
-    if given.file_hash is not None:
-        yield "hash", _HASHES, given.file_hash
+    The host is the field by which the alert's host is known; None where there is none.
+    """
+    host = next(((name, folded(str(event[name]))) for name in HOST_FIELDS if event.get(name)), None)
+    is_typed = str(event.get("EventID")) in _FAILED_LOGON
+    found = []
+    for name in OTHER_FIELDS:
+        value = event.get(name)
+        if not isinstance(value, str) or not value or (is_typed and name in ACCOUNT_FIELDS):
+            continue
+        text = folded(value)
+        # Names that end in $ are the computers' own accounts.
+        if name in ACCOUNT_FIELDS and (text.rpartition("\\")[2] in _NOBODY or text.endswith("$")):
+            continue
+        found.append((name, text))
+    return host, tuple(found)
 
 
 def _read(name: str, document: Any) -> DetectionFilter | RefusedRule:
@@ -131,22 +136,13 @@ def _read(name: str, document: Any) -> DetectionFilter | RefusedRule:
         return RefusedRule(name, title, "is no Sigma filter: it has no filter")
     try:
         parsed = SigmaFilter.from_dict(document)
+        condition = _condition_of(parsed)
     except (SigmaError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         return RefusedRule(name, title, f"is no valid Sigma filter: {short_of(error)}")
-    return DetectionFilter(name, str(parsed.id) if parsed.id is not None else title, title, parsed)
+    return DetectionFilter(name, str(parsed.id) if parsed.id is not None else title, title, parsed, condition)
 
 
-def _applied(one: SigmaFilter, rule: SigmaRule) -> SigmaRule | None:
-    """The rule under the filter; None where it is not for it, or cannot be put on it."""
-    try:
-        before = _conditions(rule)
-        narrowed = one.apply_on_rule(deepcopy(rule))
-    except (SigmaError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        return None
-    if not isinstance(narrowed, SigmaRule) or _conditions(narrowed) == before:
-        return None
-    return narrowed
-
-
-def _conditions(rule: SigmaRule) -> list[str]:
-    return list(rule.detection.condition)
+def _condition_of(parsed: SigmaFilter) -> SigmaRule:
+    """The filter's own condition. It is not put into the rule: the rule's patterns over names would take it in."""
+    detections = SigmaDetections(dict(parsed.filter.detections), list(parsed.filter.condition))
+    return SigmaRule(title=str(parsed.title or "filter"), logsource=parsed.logsource, detection=detections)

@@ -5,6 +5,7 @@ The format is that of the Sigma specification 2 (https://sigmahq.io/sigma-specif
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,17 @@ MAX_RULE_FILE: Final = 1024**2
 MAX_RULE_FILES: Final = 50_000
 LEVELS: Final = ("informational", "low", "medium", "high", "critical")
 """Of a rule, the least severe first."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Without aliases: a few lines of them stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:  # Any: as of the library
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not taken")
+        return super().compose_node(parent, index)
+
+
 _SUFFIXES: Final = (".yml", ".yaml")
 
 
@@ -138,9 +150,12 @@ def documents_in(name: str, content: bytes | str) -> list[Any] | RefusedRule:  #
     if len(content) > MAX_RULE_FILE:
         return RefusedRule(name, "", f"is longer than {MAX_RULE_FILE:,} bytes")
     try:
-        return [one for one in yaml.safe_load_all(content.decode()) if one is not None]
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        documents = [one for one in yaml.load_all(content.decode(), _Loader) if one is not None]
+        # Escapes can write halves of surrogate pairs, which no database and no file takes.
+        json.dumps(documents, ensure_ascii=False, default=str).encode()
+    except (yaml.YAMLError, UnicodeError, ValueError, TypeError, RecursionError) as error:
         return RefusedRule(name, "", f"is no YAML: {short_of(error)}")
+    return documents
 
 
 def _read(name: str, content: bytes | str) -> Iterator[DetectionRule | RefusedRule]:

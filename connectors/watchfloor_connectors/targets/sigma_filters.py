@@ -22,7 +22,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator
 
-from watchfloor_connectors.detection.filters import sigma_text
+from watchfloor_connectors.detection.filters import filter_id, sigma_text
 from watchfloor_connectors.targets.base import MARK, BadTargetError, ConfiguredTarget, NeverError, Slot, ToolOptions
 from watchfloor_connectors.targets.files import absolute, locked, read_small, replace_file
 from watchfloor_core.clock import now_us, to_iso
@@ -55,6 +55,8 @@ class _Held:
     """It says what the filter says."""
     is_foreign: bool
     """Another hand wrote it."""
+    copies: int
+    """Other files of the folder that hold the same filter."""
 
 
 class SigmaFilters(ConfiguredTarget[SigmaFiltersOptions]):
@@ -77,11 +79,11 @@ class SigmaFilters(ConfiguredTarget[SigmaFiltersOptions]):
         return (f"write files in {self.folder}",)
 
     def read_state(self, target: Target) -> TargetState:
-        wanted = self._filter_of(target)
+        wanted = self._allowed(target)
         return _state(self._held(wanted))
 
     def do(self, action: Action, key: str) -> None:
-        wanted = self._filter_of(action.target)
+        wanted = self._allowed(action.target)
         file = self._file_of(wanted)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -117,27 +119,25 @@ class SigmaFilters(ConfiguredTarget[SigmaFiltersOptions]):
             os.close(folder)
 
     def read_back(self, action: Action, key: str) -> ReadBack:
-        wanted = self._filter_of(action.target)
+        wanted = _filter_of(action.target)
         held, file = self._held(wanted), self._file_of(wanted)
         if held.key is None:
             text = f"{file} is of another hand" if held.is_foreign else f"there is no {file}"
+            text += f", and the filter is in {held.copies} other files of the folder" if held.copies else ""
         else:
             by = "by this action" if held.key == key else f"by the proposal of digest {held.key}"
             text = f"{file} is there, {by}" + ("" if held.is_whole else "; it was changed since")
         if action.action_class == "create filter":
             is_applied = held.key is not None and held.is_whole
         else:
-            is_applied = held.key is None
+            # What another hand made of it, or put beside it, is in force all the same.
+            is_applied = held.key is None and not held.is_foreign and not held.copies
         return ReadBack(Effect.APPLIED if is_applied else Effect.NOT_APPLIED, _state(held), text)
 
-    def _filter_of(self, target: Target) -> RuleFilter:
-        if target.kind is not TargetKind.FILTER:
-            raise BadTargetError(f"a filter was expected, found a target of kind {target.kind!r}")
-        try:
-            wanted = parse_filter(target.value)
-        except ValueError as error:
-            raise BadTargetError(f"the target is no filter: {error}") from error
-        if wanted.rule in self.options.never:
+    def _allowed(self, target: Target) -> RuleFilter:
+        wanted = _filter_of(target)
+        # What stands there already can be taken back all the same.
+        if wanted.rule in self.options.never and self._held(wanted).key is None:
             raise NeverError(f"of the rule {wanted.rule} nothing is set aside (never of tool {self.tool!r})")
         return wanted
 
@@ -145,14 +145,42 @@ class SigmaFilters(ConfiguredTarget[SigmaFiltersOptions]):
         return self.folder / f"wf-{hashlib.sha256(wanted.text.encode()).hexdigest()[:32]}.yml"
 
     def _held(self, wanted: RuleFilter) -> _Held:
-        content = read_small(self._file_of(wanted), MAX_BYTES)
+        file = self._file_of(wanted)
+        copies = sum(1 for one in self._others(file) if self._is_copy(one, wanted))
+        content = read_small(file, MAX_BYTES)
         if content is None:
-            return _Held(None, is_whole=False, is_foreign=False)
+            return _Held(None, is_whole=False, is_foreign=False, copies=copies)
         match = _OURS.fullmatch(content.decode("utf-8", "surrogateescape"))
         if match is None:
-            return _Held(None, is_whole=False, is_foreign=True)
-        return _Held(match[1], is_whole=match[2] == sigma_text(wanted), is_foreign=False)
+            return _Held(None, is_whole=False, is_foreign=True, copies=copies)
+        return _Held(match[1], is_whole=match[2] == sigma_text(wanted), is_foreign=False, copies=copies)
+
+    def _others(self, file: Path) -> list[Path]:
+        try:
+            return sorted(one for one in self.folder.iterdir() if one.suffix in (".yml", ".yaml") and one != file)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _is_copy(self, file: Path, wanted: RuleFilter) -> bool:
+        content = read_small(file, MAX_BYTES)
+        return content is not None and filter_id(wanted).encode() in content
 
 
 def _state(held: _Held) -> TargetState:
-    return TargetState({"placed_by": held.key, "is_whole": held.is_whole, "is_foreign": held.is_foreign})
+    return TargetState(
+        {
+            "placed_by": held.key,
+            "is_whole": held.is_whole,
+            "is_foreign": held.is_foreign,
+            "copies": held.copies,
+        }
+    )
+
+
+def _filter_of(target: Target) -> RuleFilter:
+    if target.kind is not TargetKind.FILTER:
+        raise BadTargetError(f"a filter was expected, found a target of kind {target.kind!r}")
+    try:
+        return parse_filter(target.value)
+    except ValueError as error:
+        raise BadTargetError(f"the target is no filter: {error}") from error

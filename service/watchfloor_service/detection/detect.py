@@ -73,6 +73,8 @@ class Detected:
     set_aside: int
     """Of those matched; they are kept in `SET_ASIDE_FILE`."""
     filters: FilterSet
+    broken_filters: Mapping[str, str]
+    """Filters that could be read and cannot run here, by file, with the reason."""
     unreadable: tuple[Unreadable, ...]
     """The first of them."""
     unreadable_total: int
@@ -112,6 +114,7 @@ def detect(request: DetectRequest, out: Path, *, is_quiet: bool) -> Detected:
         matched=found.matched,
         set_aside=found.set_aside,
         filters=filters,
+        broken_filters=found.broken_filters,
         unreadable=tuple(complaints.first),
         unreadable_total=complaints.total,
     )
@@ -157,6 +160,8 @@ def print_detected(found: Detected) -> None:
         used = {name for one in found.outcomes for name in one.filters}
         said = f"{len(used):,} of {len(found.filters.filters):,} filters set aside {found.set_aside:,} matches"
         out.print(f"{said}; they are kept in {where}", soft_wrap=True)
+    for file, reason in found.broken_filters.items():
+        print(f"no filter: {escape_untrusted(file)}: cannot run: {escape_untrusted(reason)}", file=sys.stderr)
     for bad in found.filters.refused:
         print(f"no filter: {escape_untrusted(bad.file)}: {escape_untrusted(bad.reason)}", file=sys.stderr)
     for path in (found.alerts, found.rules):

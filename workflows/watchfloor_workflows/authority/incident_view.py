@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, exists, select
 
-from watchfloor_core.alert import Severity
+from watchfloor_core.alert import EntityKind, Severity
 from watchfloor_core.errors import NotFoundError
 from watchfloor_core.ledger.merkle import merkle_root
 from watchfloor_core.store.schema import asset as asset_table
@@ -46,8 +46,8 @@ _TOUCHED: Final = select(asset_table.c.kind, asset_table.c.value, asset_table.c.
 )
 SELECT_GROUPS: Final = select(asset_table.c.groups).where(
     asset_table.c.tenant == bindparam("tenant"),
-    asset_table.c.kind == bindparam("kind"),
-    asset_table.c.value == bindparam("spelled"),
+    asset_table.c.kind == bindparam("asset_kind"),
+    asset_table.c.value == bindparam("asset_value"),
 )
 """The inventory's groups of a target; one row at most."""
 EDITS: Final = ("merge", "split")
@@ -129,9 +129,16 @@ def _host_of(value: str) -> str:
         return ""
 
 
+def asset_of(kind: str, value: str) -> dict[str, str]:
+    """Kind and value under which the inventory has what an action touches: of a filter its host."""
+    if kind == TargetKind.FILTER:
+        return {"asset_kind": EntityKind.HOST.value, "asset_value": _host_of(value)}
+    return {"asset_kind": kind, "asset_value": spelled(kind, value)}
+
+
 def groups_on(connection: Connection, tenant: str, kind: str, value: str) -> tuple[str, ...]:
     """The inventory's groups of a target, sorted."""
-    rows = connection.scalars(SELECT_GROUPS, {"tenant": tenant, "kind": kind, "spelled": spelled(kind, value)})
+    rows = connection.scalars(SELECT_GROUPS, {"tenant": tenant, **asset_of(kind, value)})
     return tuple(sorted({group for groups in rows for group in groups}))
 
 

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, select
 from watchfloor_core.ledger.record import record_decisions
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import action_proposal
-from watchfloor_guardrails.catalogue import function_of
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.incident_facts import material_change
 from watchfloor_guardrails.proposal import ProposalStatus
@@ -55,7 +54,7 @@ def _renew(store: Store, policy: Policy, tenant: str, proposal_id: str) -> bool:
         decisions = [void_proposal(connection, stored, reason)]
         draft = stored.draft
         now = facts_of(connection, tenant, stored.incident_id, draft.target_kind, str(draft.target.value))
-        is_wanted = now is not None and material_change(draft.facts, now, function_of(draft.action_class)) is None
+        is_wanted = now is not None and material_change(draft.facts, now, draft.action_class) is None
         if is_wanted and now is not None and draft.proposer.kind is PrincipalKind.AGENT and not stored.is_decoy:
             decisions.append(prepare_action(connection, tenant, replace(draft, facts=now))[1])
         record_decisions(connection, tenant, decisions)

@@ -88,11 +88,7 @@ def void_what_changed(connection: Connection, held: StoredIncident) -> None:
     for stored in list_proposals(connection, held.tenant, statuses=_OPEN, incident_id=held.id):
         draft = stored.draft
         now = facts_of(connection, held.tenant, held.id, draft.target_kind, str(draft.target.value))
-        changed = (
-            "the incident is gone"
-            if now is None
-            else material_change(draft.facts, now, function_of(draft.action_class))
-        )
+        changed = "the incident is gone" if now is None else material_change(draft.facts, now, draft.action_class)
         if changed is not None and draft.undo_of is None:
             announce(connection, held.tenant, stored.id, "void", changed)
 
