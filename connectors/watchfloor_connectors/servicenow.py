@@ -72,6 +72,9 @@ _CLASS: Final = "sys_class_name"
 _CRITICALITY: Final = ("business_criticality", "busines_criticality", "u_business_criticality")
 """The base system has it on applications and services; on machines it is a column of one's own, hence ``u_``."""
 _GONE: Final = {"install_status": ("7", "100", "retired", "absent"), "operational_status": ("6", "retired")}
+"""What leaves an item out. An instance can give its states other meanings: what is shown as something else stays, and
+costs little where it is kept in vain."""
+_CRITICAL: Final = re.compile(r"([1-4])(?:\s*-.*)?")
 _SYS_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -155,7 +158,7 @@ def _asset(record: Record, left_out: Counter[str]) -> dict[str, Any] | None:
         return None
     if is_user:
         return _user(record, left_out)
-    if any(_Field.of(record, field).is_one_of(words) for field, words in _GONE.items()):
+    if any(_Field.of(record, field).is_surely_one_of(words) for field, words in _GONE.items()):
         left_out["retired or absent"] += 1
         return None
     hosts = [text for field in ("name", "host_name", "fqdn") if (text := _Field.of(record, field).text)]
@@ -170,7 +173,7 @@ def _asset(record: Record, left_out: Counter[str]) -> dict[str, Any] | None:
 
 def _user(record: Record, left_out: Counter[str]) -> dict[str, Any] | None:
     name = _Field.of(record, "user_name").text
-    if _Field.of(record, "active").is_one_of(("false", "0", "no")):
+    if _Field.of(record, "active").is_surely_one_of(("false", "0", "no")):
         left_out["inactive users"] += 1
         return None
     if not name:
@@ -180,18 +183,19 @@ def _user(record: Record, left_out: Counter[str]) -> dict[str, Any] | None:
 
 
 def _tier(record: Record) -> dict[str, int]:
-    """From 1 (most critical) to 4, tier 0 to 3; empty where it is not stated."""
-    for field in _CRITICALITY:
-        text = _Field.of(record, field).text
-        if not text:
+    """From 1 (most critical) to 4, tier 0 to 3; empty where it is not stated, the most critical where it is twice."""
+    tiers: list[int] = []
+    for name in _CRITICALITY:
+        field = _Field.of(record, name)
+        if not field.text:
             continue
-        found = re.fullmatch(r"([1-4])(?:\s*-.*)?", text)
-        if found is None:
-            said = quote_untrusted(text, 60)
+        shown, stored = _CRITICAL.fullmatch(field.shown), _CRITICAL.fullmatch(field.value)
+        if shown is None:
+            said = quote_untrusted(field.text, 60)
             expected = "'1 - most critical' to '4 - not critical' was expected"
-            raise RecordError(f"{said} is no business criticality: {expected}", path=field)
-        return {"tier": int(found[1]) - 1}
-    return {}
+            raise RecordError(f"{said} is no business criticality: {expected}", path=name)
+        tiers += [int(one[1]) - 1 for one in (shown, stored) if one is not None]
+    return {"tier": min(tiers)} if tiers else {}
 
 
 def _addresses(text: str, left_out: Counter[str]) -> Iterator[str]:
@@ -232,6 +236,10 @@ class _Field:
 
     def is_one_of(self, words: Sequence[str]) -> bool:
         return self.value.casefold() in words or self.shown.casefold() in words
+
+    def is_surely_one_of(self, words: Sequence[str]) -> bool:
+        """Where both are told, both say so."""
+        return self.value.casefold() in words and self.shown.casefold() in words
 
 
 def _text(held: object, name: str) -> str:

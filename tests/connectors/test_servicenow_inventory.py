@@ -144,7 +144,9 @@ def test_criticality_1_to_4_is_tier_0_to_3(tmp_path: Path, field: str, said: obj
     [
         {"install_status": "7"},
         {"install_status": "Retired"},
-        {"install_status": {"value": "7", "display_value": "Ausgemustert"}},
+        {"install_status": {"value": "7", "display_value": "Retired"}},
+        {"install_status": {"value": "7", "display_value": ""}},
+        {"install_status": {"display_value": "Retired"}},
         {"install_status": "100"},
         {"install_status": "Absent"},
         {"operational_status": "6"},
@@ -157,6 +159,42 @@ def test_what_is_retired_or_absent_is_left_out_and_counted(tmp_path: Path, state
     found = loaded(tmp_path, gone, STORED)
     assert {one.value for one in found.items} == {"web01", "web01.corp.example", "10.0.0.5"}
     assert found.left_out == ("1 retired or absent",)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"operational_status": {"value": "6", "display_value": "Operational"}},
+        {"operational_status": {"value": "1", "display_value": "Retired"}},
+        {"install_status": {"value": "7", "display_value": "Pending Install"}},
+        # In another language: nobody here knows whether it says the same.
+        {"install_status": {"value": "7", "display_value": "Ausgemustert"}},
+    ],
+)
+def test_what_is_stored_as_retired_and_shown_as_something_else_is_still_an_asset(tmp_path: Path, state: Record) -> None:
+    assert loaded(tmp_path, {**STORED, **state}) == Inventory(items(0, "Linux Server"))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"business_criticality": "4", "busines_criticality": "1"},
+        {"business_criticality": "1", "busines_criticality": "4"},
+        {"busines_criticality": "3 - less critical", "u_business_criticality": "1 - most critical"},
+        {"business_criticality": {"value": "1", "display_value": "4 - not critical"}},
+        {"business_criticality": {"value": "4", "display_value": "1 - most critical"}},
+        {"business_criticality": {"value": "most", "display_value": "1 - most critical"}},
+    ],
+)
+def test_where_criticality_is_told_twice_the_most_critical_counts(tmp_path: Path, state: Record) -> None:
+    record = {"sys_class_name": "cmdb_ci_win_server", "name": "a", **state}
+    assert loaded(tmp_path, record).items == (InventoryItem(HOST, "a", 0, ("Windows Server",)),)
+
+
+def test_each_criticality_is_looked_at_for_mistakes(tmp_path: Path) -> None:
+    wrong = {**STORED, "business_criticality": "2", "busines_criticality": "Gold"}
+    [problem] = problems(tmp_path, {"result": [wrong]})
+    assert '"Gold" is no business criticality' in problem
 
 
 @pytest.mark.parametrize("state", [{"install_status": "6"}, {"install_status": "8"}, {"operational_status": "2"}])

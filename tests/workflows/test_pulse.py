@@ -9,9 +9,11 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Connection, insert, select
 
-from watchfloor_core.errors import ConflictError
+from tests.workflows.plane import ANA, Plane
+from watchfloor_core.errors import ConflictError, UnavailableError
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import execution
+from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_workflows.authority.pulse import Pulse
 
 BEAT_S = 0.01
@@ -106,3 +108,56 @@ def test_the_thread_is_used_again_and_ends_when_nothing_comes(begun: Store) -> N
     assert not first.is_alive()
     with pulse.beating("acme", "g0"):
         assert watched.written.acquire(timeout=30), "the next execution starts another"
+
+
+@contextmanager
+def no_more_threads() -> Iterator[None]:
+    """As on a machine that has as many as it may."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        yield
+
+
+def test_where_no_thread_can_be_started_nothing_is_said_to_be_under_way(begun: Store) -> None:
+    watched = Watched(begun)
+    pulse = pulse_on(watched)
+    with no_more_threads(), pytest.raises(UnavailableError, match="no sign of life can be given"):
+        pulse.beating("acme", "g0").__enter__()
+    with pulse.beating("acme", "g1"):
+        assert watched.written.acquire(timeout=30)
+        assert watched.written.acquire(timeout=30)
+    heard = beats(begun)
+    assert heard["g1"] > 1, "the next one finds a thread"
+    assert heard["g0"] == 1, "what has not begun is not said to be under way"
+
+
+def test_while_it_is_ready_the_thread_stays(begun: Store) -> None:
+    watched = Watched(begun)
+    pulse = pulse_on(watched, idle_s=0.01)
+    before = set(threading.enumerate())
+    with pulse.ready():
+        [thread] = set(threading.enumerate()) - before
+        thread.join(timeout=0.2)
+        with no_more_threads(), pulse.beating("acme", "g0"):
+            assert watched.written.acquire(timeout=30)
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert beats(begun)["g0"] > 1
+
+
+def test_without_signs_of_life_no_grant_is_used_up(store: Store) -> None:
+    plane = Plane(store).furnish()
+    proposal_id = plane.propose()
+    plane.vote(ANA, proposal_id)
+    grant_id = plane.grant(proposal_id).grant_id
+    with no_more_threads(), pytest.raises(UnavailableError, match="no sign of life can be given"):
+        plane.execute(proposal_id, grant_id)
+    assert plane.executions() == []
+    assert plane.tool.effects == []
+
+    assert plane.execute(proposal_id, grant_id).status is ProposalStatus.SUCCEEDED
+    assert len(plane.tool.effects) == 1

@@ -27,7 +27,7 @@ from watchfloor_connectors.context.accounts import (
 )
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.context import ContextKind, Fact, Facts, LookUp
-from watchfloor_core.errors import WatchfloorError
+from watchfloor_core.errors import UnavailableError, WatchfloorError
 from watchfloor_core.logs.query import EntityRef
 from watchfloor_core.logs.source import Coverage, Health
 
@@ -100,9 +100,10 @@ class DirectorySource:
         }
         if not wanted:
             return Facts((), Coverage(self.name, Health.WHOLE))
+        deadline = time.monotonic() + self._timeout_s
         try:
             with self._connect() as session:
-                return self._answer(session, wanted, time.monotonic() + self._timeout_s)
+                return self._answer(session, wanted, deadline)
         except WatchfloorError as error:
             problem = str(error)
         except Exception as error:  # noqa: BLE001  # a library that reads what a server sends: whatever it raises
@@ -119,10 +120,16 @@ class DirectorySource:
         cut = late = 0
         for one in accounts:
             groups: Sequence[Group] = ()
-            if time.monotonic() < deadline:
-                groups, was_cut = self._groups(session, one)
-                cut += was_cut
-            else:
+            try:
+                if time.monotonic() < deadline:
+                    groups, was_cut = self._groups(session, one)
+                    cut += was_cut
+                else:
+                    late += 1
+            except UnavailableError:
+                if time.monotonic() < deadline:
+                    raise
+                # What is known of the accounts by now is told.
                 late += 1
             fields = account_fields(
                 self._naming.layout, self._naming.attribute, one.dn, one.raw, groups, self._privileged
@@ -156,7 +163,13 @@ class DirectorySource:
             if time.monotonic() >= deadline:
                 reasons.append("not all names were asked for in time")
                 break
-            answer = session.search(part, attributes, MAX_ENTRIES, object_class)
+            try:
+                answer = session.search(part, attributes, MAX_ENTRIES, object_class)
+            except UnavailableError:
+                if not found or time.monotonic() < deadline:
+                    raise
+                reasons.append("not all names were asked for in time")
+                break
             if answer.is_cut:
                 reasons.append("it has more accounts of these names than were read")
             for dn, raw in answer.entries:

@@ -25,6 +25,7 @@ from ldap3.core.results import (
 from ldap3.utils.conv import escape_filter_chars
 
 from watchfloor_connectors.context.account_names import Condition
+from watchfloor_connectors.context.answer_bounds import BoundedSocket, Bounds
 from watchfloor_connectors.context.directory import Found
 from watchfloor_core.errors import ConfigurationError, UnavailableError
 
@@ -44,39 +45,65 @@ class Place:
     base_dn: str
     bind_dn: str
     timeout_s: float
-    """For each answer."""
+    """For all that is asked in one session, from opening it on."""
 
 
 class _CheckedTls(Tls):  # type: ignore[misc]  # the library has no types
     """TLS as Python checks it, the server's name included; the library's own check is of another time."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, bounds: Bounds) -> None:
         super().__init__(validate=ssl.CERT_REQUIRED)
         self._context = context
+        self._bounds = bounds
         self.fault: Exception | None = None
 
     def wrap_socket(self, connection: Any, do_handshake: bool = False) -> None:  # the library calls it so
+        plain = connection.socket.raw if isinstance(connection.socket, BoundedSocket) else connection.socket
+        # The time for the whole handshake, and not for each read in it.
+        plain.settimeout(self._bounds.left_s())
         try:
-            connection.socket = self._context.wrap_socket(
-                connection.socket, server_hostname=connection.server.host, do_handshake_on_connect=do_handshake
+            encrypted = self._context.wrap_socket(
+                plain, server_hostname=connection.server.host, do_handshake_on_connect=do_handshake
             )
+        except TimeoutError:
+            raise self._bounds.ended() from None
         except (OSError, ValueError) as error:
             self.fault = error
             raise
+        connection.socket = BoundedSocket(encrypted, self._bounds)
+
+
+class _TimedServer(Server):  # type: ignore[misc]  # the library has no types
+    """A name can have many addresses, which are tried one after the other: all of them get the time of one."""
+
+    def __init__(self, place: Place, tls: _CheckedTls | None, bounds: Bounds) -> None:
+        self._bounds = bounds
+        is_encrypted = tls is not None and not place.start_tls
+        super().__init__(place.host, port=place.port, use_ssl=is_encrypted, tls=tls, get_info=NONE)
+
+    @property
+    def connect_timeout(self) -> float:
+        return self._bounds.left_s()
+
+    @connect_timeout.setter
+    def connect_timeout(self, _: None) -> None:
+        """The library sets what it was given."""
 
 
 class LdapSession:
     """A bound connection; searches below the base."""
 
-    def __init__(self, connection: Any, place: Place) -> None:  # the library has no types
+    def __init__(self, connection: Any, place: Place, bounds: Bounds) -> None:  # the library has no types
         self._connection = connection
         self._place = place
+        self._bounds = bounds
 
     def search(
         self, any_of: Sequence[Condition], attributes: Sequence[str], limit: int, object_class: str | None = None
     ) -> Found:
         """Entries that hold any of the conditions, by DN. Raises `UnavailableError`."""
-        with _telling(self._place):
+        self._bounds.begin_answer()
+        with _telling(self._place, self._bounds):
             self._connection.search(
                 self._place.base_dn,
                 filter_text(any_of, object_class),
@@ -121,50 +148,49 @@ def ldap_session(place: Place, password: Callable[[], str]) -> Iterator[LdapSess
     if not secret:
         # RFC 4513, 5.1.2: a server takes it for nobody in particular, and lets it in.
         raise ConfigurationError("the password is empty; put that of bind_dn there")
-    tls = None if place.tls is None else _CheckedTls(place.tls)
-    seconds = _seconds(place)
-    server = Server(
-        place.host,
-        port=place.port,
-        use_ssl=tls is not None and not place.start_tls,
-        tls=tls,
-        get_info=NONE,
-        connect_timeout=seconds,
-    )
+    bounds = Bounds(place.timeout_s)
+    tls = None if place.tls is None else _CheckedTls(place.tls, bounds)
     connection = Connection(
-        server,
+        _TimedServer(place, tls, bounds),
         user=place.bind_dn,
         password=secret,
         authentication=SIMPLE,
         client_strategy=SYNC,
         # A server could otherwise send the password on to any other by a reference.
         auto_referrals=False,
+        # A server that has ever more values of an attribute would be asked for ever.
+        auto_range=False,
+        return_empty_attributes=False,
         read_only=True,
         check_names=False,
         auto_encode=False,
         auto_escape=False,
-        receive_timeout=seconds,
+        receive_timeout=_seconds(place),
     )
     try:
-        with _telling(place, tls):
+        with _telling(place, bounds, tls):
             connection.open(read_server_info=False)
+            if not isinstance(connection.socket, BoundedSocket):
+                connection.socket = BoundedSocket(connection.socket, bounds)
             if place.start_tls and not connection.start_tls(read_server_info=False):
                 raise LDAPStartTLSError
             is_bound = connection.bind(read_server_info=False)
         if not is_bound:
             raise _refused(place, connection.result or {})
-        yield LdapSession(connection, place)
+        yield LdapSession(connection, place, bounds)
     finally:
         _end(connection)
 
 
 @contextmanager
-def _telling(place: Place, tls: _CheckedTls | None = None) -> Iterator[None]:
+def _telling(place: Place, bounds: Bounds, tls: _CheckedTls | None = None) -> Iterator[None]:
     """What the library raises, as `UnavailableError` in words of our own: its texts can quote what was sent."""
     try:
         yield
     except (LDAPExceptionError, OSError) as error:
         at = f"{place.host}:{place.port}"
+        if (broken := bounds.broken()) is not None:
+            raise UnavailableError(f"{at} {broken}") from None
         if tls is not None and tls.fault is not None:
             detail = getattr(tls.fault, "verify_message", "") or type(tls.fault).__name__
             raise UnavailableError(f"{at} is not trusted, and gets no password: {detail}") from None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import orjson
 from rich import box
@@ -25,6 +23,7 @@ from watchfloor_core.clock import to_iso
 from watchfloor_core.ports import Json
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.commands.outcome import console
+from watchfloor_service.runs.csv_line import csv_line
 from watchfloor_service.runs.export import make_folder, replacing
 
 ALERTS_FILE: Final = "alerts.ndjson"
@@ -210,36 +209,15 @@ def _write_alerts(found: Detections, out: Path, *, is_filtered: bool) -> None:
 
 def _write_rules(outcomes: Sequence[RuleOutcome], refused: Sequence[RefusedRule], path: Path) -> None:
     with replacing(path) as file:
-        _row(file, RULE_COLUMNS)
+        file.write(csv_line(RULE_COLUMNS))
         for one in outcomes:
             rule = one.rule
             techniques = " ".join(technique_ids(*rule.tags))
-            _row(
-                file,
-                (
-                    one.state,
-                    one.matches,
-                    one.events,
-                    rule.level,
-                    rule.id,
-                    rule.title,
-                    techniques,
-                    one.reason,
-                    rule.file,
-                    one.set_aside,
-                    " ".join(one.filters),
-                ),
-            )
+            texts = (one.state, one.matches, one.events, rule.level, rule.id, rule.title, techniques, one.reason)
+            file.write(csv_line((*texts, rule.file, one.set_aside, " ".join(one.filters))))
         for bad in refused:
-            _row(file, (RuleState.CANNOT_RUN, 0, 0, "", "", bad.title, "", bad.reason, bad.file, 0, ""))
-
-
-def _row(file: BinaryIO, values: Sequence[object]) -> None:
-    line = io.StringIO()
-    # Spreadsheets take a cell that begins so for a formula, and titles are other people's text.
-    texts = [escape_untrusted(str(one)) for one in values]
-    csv.writer(line).writerow([f"'{one}" if one.startswith(("=", "+", "-", "@")) else one for one in texts])
-    file.write(line.getvalue().encode())
+            texts = (RuleState.CANNOT_RUN, 0, 0, "", "", bad.title, "", bad.reason)
+            file.write(csv_line((*texts, bad.file, 0, "")))
 
 
 class _Teller:

@@ -16,6 +16,7 @@ from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.ports import Json
 from watchfloor_core.store.export import export_alerts
 from watchfloor_core.store.schema import entity, incident, incident_entity
+from watchfloor_service.runs.csv_line import csv_line
 
 INCIDENTS_FILE: Final = "incidents.ndjson"
 ALERTS_FILE: Final = "alerts.csv"
@@ -78,12 +79,11 @@ def write_alerts(connection: Connection, tenant: str, source_id: str, path: Path
     """
     count = 0
     with replacing(path) as file:
-        file.write((",".join(ALERT_COLUMNS) + "\n").encode())
+        file.write(csv_line(ALERT_COLUMNS))
         for one in export_alerts(connection, tenant, source_id):
-            # None of the values can hold a comma or a quote: a number, hex, an id, names of closed sets.
             probability = "" if one.probability is None else f"{one.probability:.6g}"
-            values = (one.fingerprint or "", one.incident_id or "", one.verdict or "", probability, one.closed_by or "")
-            file.write(f"{one.position},{','.join(values)}\n".encode())
+            known = (one.fingerprint or "", one.incident_id or "", one.verdict or "", probability, one.closed_by or "")
+            file.write(csv_line((one.position, *known)))
             count += 1
     return count
 

@@ -176,13 +176,15 @@ class Executor:
             return self._take_over(stored, held)
         if not stored.status.is_open:
             return ExecuteActionResult(stored.status, stored.reason or f"the proposal is {stored.status}")
-        try:
-            consumed = self._consume(stored, held.envelope)
-        except RefusedError as error:
-            return self._refuse(stored, str(error))
-        except IntegrityError as error:
-            raise UnavailableError("another executor has just used this grant; ask again") from error
-        return self._act(consumed)
+        # Before the grant is used up: an execution of which no sign of life can be given is not begun.
+        with self._pulse.ready():
+            try:
+                consumed = self._consume(stored, held.envelope)
+            except RefusedError as error:
+                return self._refuse(stored, str(error))
+            except IntegrityError as error:
+                raise UnavailableError("another executor has just used this grant; ask again") from error
+            return self._act(consumed)
 
     def _tool(self, tenant: str, name: str | None, action_class: str) -> ActionTarget:
         if name is not None:

@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import bindparam, update
 
 from watchfloor_core.clock import now_us
+from watchfloor_core.errors import UnavailableError
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import execution
 
@@ -41,24 +42,47 @@ class Pulse:
         self._idle_s = idle_s
         self._changed = threading.Condition()
         self._alive: set[tuple[str, str]] = set()
+        self._ready = 0
         self._thread: threading.Thread | None = None
         self._is_idle = False
 
     @contextmanager
-    def beating(self, tenant: str, grant_id: str) -> Iterator[None]:
-        """Until the block ends, this execution is said to be under way."""
+    def ready(self) -> Iterator[None]:
+        """Until the block ends, signs of life can be given. Raises `UnavailableError` where they cannot: then nothing
+        must be begun, for nobody would know that it is under way."""
         with self._changed:
+            self._ensure_thread()
+            self._ready += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._ready -= 1
+
+    @contextmanager
+    def beating(self, tenant: str, grant_id: str) -> Iterator[None]:
+        """Until the block ends, this execution is said to be under way. Raises `UnavailableError` where that cannot be
+        said; not within `ready`."""
+        with self._changed:
+            self._ensure_thread()
             self._alive.add((tenant, grant_id))
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="execution-beat", daemon=True)
-                self._thread.start()
-            elif self._is_idle:
+            if self._is_idle:
                 self._changed.notify()
         try:
             yield
         finally:
             with self._changed:
                 self._alive.discard((tenant, grant_id))
+
+    def _ensure_thread(self) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            return
+        thread = threading.Thread(target=self._run, name="execution-beat", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise UnavailableError(f"no sign of life can be given ({error}); ask again") from None
+        self._thread = thread
 
     def _run(self) -> None:
         while self._wait():
@@ -73,11 +97,12 @@ class Pulse:
         """Until something is under way; False where nothing was for long, and the thread is to end."""
         with self._changed:
             self._is_idle = True
-            has_more = self._changed.wait_for(lambda: self._alive, timeout=self._idle_s)
+            while not (has_more := bool(self._changed.wait_for(lambda: self._alive, timeout=self._idle_s))):
+                if not self._ready:
+                    self._thread = None
+                    break
             self._is_idle = False
-            if not has_more:
-                self._thread = None
-        return bool(has_more)
+        return has_more
 
     def _beat(self, beating: list[tuple[str, str]]) -> None:
         now = now_us()
