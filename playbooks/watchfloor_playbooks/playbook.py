@@ -1,0 +1,52 @@
+"""A playbook that was read: every part typed, beside the content as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from watchfloor_core.canonical import canonical
+from watchfloor_playbooks.model import (
+    AgentTarget,
+    Authentication,
+    Command,
+    ExtensionDefinition,
+    Head,
+    Marking,
+    Signature,
+    Step,
+    Variable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """One version of a playbook, as `loading.load` found it right."""
+
+    content: Mapping[str, JsonValue]
+    """As it came, with what the standard does not name. Read it, do not change it."""
+    head: Head
+    steps: Mapping[str, Step]
+    """By id, in the order of the file."""
+    commands: Mapping[str, tuple[Command, ...]]
+    """Of the action steps, by the step's id."""
+    agents: Mapping[str, AgentTarget]
+    targets: Mapping[str, AgentTarget]
+    authentications: Mapping[str, Authentication]
+    markings: Mapping[str, Marking]
+    extensions: Mapping[str, ExtensionDefinition]
+    signatures: tuple[Signature, ...]
+
+    @property
+    def id(self) -> str:
+        return self.head.id
+
+    def variables_of(self, step_id: str) -> dict[str, Variable]:
+        """What a step can refer to: the playbook's variables and its own."""
+        return {**self.head.playbook_variables, **self.steps[step_id].step_variables}
+
+    def canonical(self) -> bytes:
+        """The form in which it is exchanged, compared and signed: RFC 8785."""
+        return canonical(self.content)
