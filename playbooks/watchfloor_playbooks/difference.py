@@ -23,7 +23,8 @@ _DICTIONARIES: Final = (
     "extension_definitions",
 )
 """Their entries are the parts; the order of an object's properties says nothing in JSON and is no difference."""
-_SECRET: Final = ("password", "token", "oauth_header")
+_SECRET: Final = frozenset({"password", "token", "oauth_header", "authorization", "cookie", "x-api-key"})
+"""Names under which secrets stand, of properties and of HTTP headers; in lower case."""
 
 
 class Change(StrEnum):
@@ -88,16 +89,38 @@ def _between(part: str, path: Path, before: JsonValue, after: JsonValue) -> Iter
                 yield _made(Change.ADDED, part, inner, None, after[name])
             else:
                 yield from _between(part, inner, before[name], after[name])
+    elif _are_alike(before, after) and isinstance(before, list) and isinstance(after, list):
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _between(part, (*path, index), old, new)
     elif canonical(before) != canonical(after):
         yield _made(Change.CHANGED, part, path, before, after)
 
 
+def _are_alike(before: JsonValue, after: JsonValue) -> bool:
+    """Lists of as many objects, which are compared one by one: commands, above all."""
+    if not (isinstance(before, list) and isinstance(after, list) and len(before) == len(after)):
+        return False
+    return all(isinstance(one, dict) for one in (*before, *after))
+
+
 def _made(change: Change, part: str, path: Path, before: JsonValue, after: JsonValue) -> Difference:
-    is_secret = any(name in _SECRET for name in path)
+    is_secret = any(str(name).lower() in _SECRET for name in path)
     old = None if change is Change.ADDED else _shown(before, is_secret)
     new = None if change is Change.REMOVED else _shown(after, is_secret)
     return Difference(change, part, escape_untrusted(format_path(path)[:200]), old, new)
 
 
 def _shown(value: JsonValue, is_secret: bool) -> str:
-    return "(secret)" if is_secret else escape_untrusted(canonical(value).decode())
+    return "(secret)" if is_secret else escape_untrusted(canonical(_without_secrets(value)).decode())
+
+
+def _without_secrets(value: JsonValue) -> JsonValue:
+    match value:
+        case dict():
+            return {
+                name: "(secret)" if name.lower() in _SECRET else _without_secrets(one) for name, one in value.items()
+            }
+        case list():
+            return [_without_secrets(one) for one in value]
+        case _:
+            return value

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from watchfloor_core.untrusted import escape_untrusted
-from watchfloor_playbooks.graph import Edge, graph_of
+from watchfloor_playbooks.flow import Edge, graph_of
 from watchfloor_playbooks.layout import Layout, Slot, lay_out
 from watchfloor_playbooks.model import IfStep, Step, SwitchStep, WhileStep
 from watchfloor_playbooks.playbook import Playbook

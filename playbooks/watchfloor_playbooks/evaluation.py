@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, assert_never
 
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_playbooks.condition import All, AnyOf, Comparison, Condition, ConditionError, Literal, Operator
-from watchfloor_playbooks.model import Variable
+from watchfloor_playbooks.part import Variable
 
 Value: TypeAlias = "str | int | float | bool"
 

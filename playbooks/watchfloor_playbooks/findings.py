@@ -12,6 +12,12 @@ from watchfloor_guardrails.yaml_source import Document, Path
 
 MOST_SHOWN: Final = 100
 """Of each kind. A playbook of somebody else's making must not fill the screen."""
+MOST_HELD: Final = 2_000
+"""Of both kinds together: beyond, looking on costs time and tells nobody anything."""
+
+
+class EnoughFoundError(Exception):
+    """There is so much to find that the rest is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +49,16 @@ class Findings:
     _warnings: dict[tuple[Path, str], Problem] = field(default_factory=dict)
 
     def error(self, path: Path, message: str) -> None:
-        self._errors.setdefault((path, message), self._problem(path, message))
+        """Raises `EnoughFoundError` where `MOST_HELD` were found before, as `warn` does."""
+        self._add(self._errors, path, message)
 
     def warn(self, path: Path, message: str) -> None:
-        self._warnings.setdefault((path, message), self._problem(path, message))
+        self._add(self._warnings, path, message)
+
+    def give_up(self) -> None:
+        """Say that the rest was not looked at: what was not looked at is not right."""
+        message = f"there are more than {MOST_HELD:,} findings; the rest of the playbook was not looked at"
+        self._errors.setdefault(((), message), self._problem((), message))
 
     def has_errors(self) -> bool:
         return bool(self._errors)
@@ -56,6 +68,11 @@ class Findings:
         return Report(
             tuple(shown(sorted(errors, key=_place))), tuple(shown(sorted(self._warnings.values(), key=_place)))
         )
+
+    def _add(self, to: dict[tuple[Path, str], Problem], path: Path, message: str) -> None:
+        if len(self._errors) + len(self._warnings) >= MOST_HELD:
+            raise EnoughFoundError
+        to.setdefault((path, message), self._problem(path, message))
 
     def _problem(self, path: Path, message: str) -> Problem:
         found = self.document.problem(path, message)

@@ -11,7 +11,9 @@ from typing import Final
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.yaml_source import Path
 from watchfloor_playbooks.findings import Findings
-from watchfloor_playbooks.model import SECRETS, AgentTarget, Contactable, Head, NetAddress, Part, Server
+from watchfloor_playbooks.model import Head
+from watchfloor_playbooks.objects import SECRETS, AgentTarget, Contactable, NetAddress, Server
+from watchfloor_playbooks.part import Part
 from watchfloor_playbooks.shape import Parts
 from watchfloor_playbooks.vocabulary import REFERENCE, REGIONS, comparable_time, prefix_of
 
@@ -81,7 +83,7 @@ def _check_id(text: str, kind: str, path: Path, findings: Findings) -> None:
     if prefix is None:
         findings.error(path, f"{quote_untrusted(text)} is no identifier; '{kind}--UUID' is expected")
     elif prefix != kind:
-        findings.error(path, f"{quote_untrusted(text)} is not the id of a {kind}; '{kind}--UUID' is expected")
+        findings.error(path, f"{quote_untrusted(text)} is an id of another kind; '{kind}--UUID' is expected")
 
 
 def _check_span(part: Part, path: Path, findings: Findings) -> None:

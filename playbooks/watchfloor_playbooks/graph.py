@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 
 from pydantic import JsonValue
@@ -11,73 +10,16 @@ from pydantic import JsonValue
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.yaml_source import Path
 from watchfloor_playbooks.findings import Findings
+from watchfloor_playbooks.flow import NEXT, Edge, Flow, reached_from
 from watchfloor_playbooks.shape import Parts
 from watchfloor_playbooks.vocabulary import STEP_TYPES, prefix_of
 
-NEXT: Final = ("on_completion", "on_success", "on_failure")
-"""What follows a step, branches and all."""
 _BRANCHING: Final = frozenset({"parallel", "if-condition", "while-condition", "switch-condition"})
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """One step naming another."""
-
-    source: str
-    path: Path
-    """Inside the step: ``("cases", "high")``."""
-    target: str
-    is_branch: bool
-    """The target begins a branch, after whose end the source goes on."""
-
-    @property
-    def label(self) -> str:
-        """``on_failure``, ``high``, or nothing where the path says nothing more."""
-        name = str(self.path[0])
-        return str(self.path[1]) if name == "cases" else "" if name in ("on_completion", "next_steps") else name
-
-    @property
-    def place(self) -> Path:
-        return ("workflow", self.source, *self.path)
-
-
-def edges_of(name: str, step: Mapping[str, JsonValue]) -> list[Edge]:
-    """All edges of a step, of those that could not be typed as well."""
-    found = []
-    for key in (*NEXT, "on_true", "on_false"):
-        target = step.get(key)
-        if isinstance(target, str):
-            found.append(Edge(name, (key,), target, key not in NEXT))
-    following, cases = step.get("next_steps"), step.get("cases")
-    if isinstance(following, list):
-        found += [Edge(name, ("next_steps", i), one, True) for i, one in enumerate(following) if isinstance(one, str)]
-    if isinstance(cases, dict):
-        found += [Edge(name, ("cases", key), one, True) for key, one in cases.items() if isinstance(one, str)]
-    return found
-
-
-def graph_of(content: Mapping[str, JsonValue]) -> dict[str, list[Edge]]:
-    """The edges of each step of a playbook's content, by the step's id."""
-    workflow = content.get("workflow")
-    steps = workflow if isinstance(workflow, dict) else {}
-    return {name: edges_of(name, step) if isinstance(step, dict) else [] for name, step in steps.items()}
-
-
-def reached_from(starts: Iterable[str], graph: Mapping[str, list[Edge]]) -> set[str]:
-    """The steps that are there, the starts among them."""
-    seen: set[str] = set()
-    waiting = [start for start in starts if start in graph]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting += [edge.target for edge in graph[name] if edge.target in graph]
-    return seen
-
-
-def check_graph(parts: Parts, findings: Findings) -> None:
+def check_graph(parts: Parts, flow: Flow, findings: Findings) -> None:
     """Mistakes in how the steps hang together go to ``findings``."""
-    graph = graph_of(parts.content)
+    graph = flow.graph
     if not graph:
         if isinstance(parts.content.get("workflow"), dict):
             findings.error(("workflow",), "the workflow has no steps; it needs a start, an action and an end")
@@ -93,7 +35,7 @@ def check_graph(parts: Parts, findings: Findings) -> None:
         _check_ways_on(name, types[name], {str(edge.path[0]) for edge in edges}, findings)
     _check_kinds(types, findings)
     _check_loops(graph, findings)
-    _check_branches(graph, types, findings)
+    _check_branches(flow, types, findings)
 
 
 def _type_of(content: Mapping[str, JsonValue], name: str) -> str:
@@ -188,34 +130,37 @@ def _check_loops(graph: Mapping[str, list[Edge]], findings: Findings) -> None:
                 rest.append(iter(graph[edge.target]))
 
 
-def _check_branches(graph: Mapping[str, list[Edge]], types: Mapping[str, str], findings: Findings) -> None:
-    """Branches of one step keep apart, and from what follows it: each has an end of its own."""
-    for name, edges in graph.items():
-        branches = [edge for edge in edges if edge.is_branch]
-        if not branches:
-            continue
-        taken: dict[str, str] = dict.fromkeys(
-            reached_from([edge.target for edge in edges if not edge.is_branch], graph), "what follows the step"
-        )
-        for number, edge in enumerate(branches, start=1):
-            shared: dict[str, str] = {}
-            region = reached_from([edge.target], graph)
-            for one in graph:
-                if one in region and one in taken:
-                    shared[one] = taken[one]
-            steps = [one for one in shared if types[one] != "end"]
-            if steps:
-                message = (
-                    f"this branch leads into {quote_untrusted(steps[0])}, which belongs to {shared[steps[0]]}; "
-                    "a branch ends at an end step of its own, and 'on_completion' leads on from there"
-                )
-                # Of an if or a switch one branch runs, so that both may go on in one place without running it twice.
-                report = findings.warn if types[name] in ("if-condition", "switch-condition") else findings.error
-                report(edge.place, message)
-            elif shared:
-                one, owner = next(iter(shared.items()))
-                findings.warn(
-                    edge.place, f"this branch ends at {quote_untrusted(one)}, as does {owner}; each has one of its own"
-                )
-            for one in region:
-                taken.setdefault(one, f"branch {number} of the step")
+def _check_branches(flow: Flow, types: Mapping[str, str], findings: Findings) -> None:
+    """Branches of one step keep apart, and from what follows it: each has an end of its own.
+
+    In a workflow with loops nothing is said of branches: everything in a loop leads to everything else in it.
+    """
+    ends = sum(1 << flow.order[name] for name, kind in types.items() if kind == "end")
+    for edges in flow.graph.values():
+        taken = flow.reached(*(edge.target for edge in edges if not edge.is_branch))
+        followed, earlier = taken, list[tuple[int, int]]()
+        for number, edge in enumerate((edge for edge in edges if edge.is_branch), start=1):
+            region = flow.reached(edge.target)
+            shared = region & taken
+            if shared:
+                one = flow.names(shared & ~ends or shared)[0]
+                bit = 1 << flow.order[one]
+                first = next((first for first, bits in earlier if bits & bit), 0)
+                owner = "what follows the step" if followed & bit else f"branch {first} of the step"
+                _report_shared(edge, one, owner, types, findings)
+            taken |= region
+            earlier.append((number, region))
+
+
+def _report_shared(edge: Edge, step: str, owner: str, types: Mapping[str, str], findings: Findings) -> None:
+    if types[step] == "end":
+        message = f"this branch ends at {quote_untrusted(step)}, as does {owner}; each has one of its own"
+        findings.warn(edge.place, message)
+        return
+    message = (
+        f"this branch leads into {quote_untrusted(step)}, which belongs to {owner}; "
+        "a branch ends at an end step of its own, and 'on_completion' leads on from there"
+    )
+    # Of an if or a switch one branch runs, so that both may go on in one place without running it twice.
+    is_one_of = types[edge.source] in ("if-condition", "switch-condition")
+    (findings.warn if is_one_of else findings.error)(edge.place, message)

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, TypeAlias
 
-from watchfloor_playbooks.graph import Edge
+from watchfloor_core.errors import ConfigurationError
+from watchfloor_playbooks.flow import Edge
 
+MOST_SLOTS: Final = 20_000
+"""Steps, and places in layers that edges pass through."""
 _SWEEPS: Final = 6
 
 Slot: TypeAlias = tuple[str, int]
@@ -28,8 +31,16 @@ class Layout:
 
 
 def lay_out(graph: Mapping[str, list[Edge]]) -> Layout:
-    """Of a playbook without loops in its graph, which `graph.check_graph` has seen to."""
+    """Of a playbook without loops in its graph, which `graph.check_graph` has seen to.
+
+    Raises `ConfigurationError` where the drawing would be larger than `MOST_SLOTS`.
+    """
     depth = _depths(graph)
+    slots = len(graph) + sum(depth[edge.target] - depth[edge.source] - 1 for edges in graph.values() for edge in edges)
+    if slots > MOST_SLOTS:
+        raise ConfigurationError(
+            f"the drawing would have {slots:,} places, more than {MOST_SLOTS:,}: nobody can read it"
+        )
     layers: list[list[Slot]] = [[] for _ in range(max(depth.values(), default=0) + 1)]
     for name in graph:
         layers[depth[name]].append((name, 0))

@@ -8,13 +8,15 @@ from typing import Final
 from watchfloor_core.canonical import canonical
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_guardrails.yaml_source import Document, read_yaml
-from watchfloor_playbooks.findings import Findings, Report
+from watchfloor_playbooks.findings import EnoughFoundError, Findings, Report
+from watchfloor_playbooks.flow import Flow
 from watchfloor_playbooks.formats import check_formats
 from watchfloor_playbooks.graph import check_graph
 from watchfloor_playbooks.json_source import read_json
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.references import check_references
-from watchfloor_playbooks.shape import read_parts
+from watchfloor_playbooks.shape import Parts, read_parts
+from watchfloor_playbooks.summary import check_summary
 from watchfloor_playbooks.variables import check_variables
 
 MAX_BYTES: Final = 1024 * 1024
@@ -38,20 +40,31 @@ def examine(data: bytes, file: str) -> Examined:
     """
     document = read_document(data, file)
     findings = Findings(document)
+    parts: Parts | None = None
+    try:
+        parts = _checked(document, findings)
+    except EnoughFoundError:
+        findings.give_up()
+    report = findings.report()
+    return Examined(document, report, parts.playbook() if parts is not None and report.is_right else None)
+
+
+def _checked(document: Document, findings: Findings) -> Parts:
     parts = read_parts(document.content, findings)
     if parts.content:
-        check_graph(parts, findings)
+        flow = Flow.of(parts.content)
+        check_graph(parts, flow, findings)
         check_references(parts, findings)
-        check_variables(parts, findings)
+        check_variables(parts, flow, findings)
         check_formats(parts, findings)
+        check_summary(parts, findings)
     if not findings.has_errors():
         try:
             # What is written has to be read again, also where YAML holds what JSON readers disagree on.
-            read_json(canonical(document.content).decode(), file)
+            read_json(canonical(document.content).decode(), document.file)
         except (ValueError, ConfigurationError) as error:
             findings.error((), f"it cannot be exchanged as JSON: {error}")
-    report = findings.report()
-    return Examined(document, report, parts.playbook() if report.is_right else None)
+    return parts
 
 
 def load(data: bytes, file: str, *, is_strict: bool = False) -> Playbook:

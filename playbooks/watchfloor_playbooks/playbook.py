@@ -8,17 +8,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from watchfloor_core.canonical import canonical
-from watchfloor_playbooks.model import (
-    AgentTarget,
-    Authentication,
-    Command,
-    ExtensionDefinition,
-    Head,
-    Marking,
-    Signature,
-    Step,
-    Variable,
-)
+from watchfloor_playbooks.model import Head, Step
+from watchfloor_playbooks.objects import AgentTarget, Authentication, Command, ExtensionDefinition, Marking, Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +33,6 @@ class Playbook:
     @property
     def id(self) -> str:
         return self.head.id
-
-    def variables_of(self, step_id: str) -> dict[str, Variable]:
-        """What a step can refer to: the playbook's variables and its own."""
-        return {**self.head.playbook_variables, **self.steps[step_id].step_variables}
 
     def canonical(self) -> bytes:
         """The form in which it is exchanged, compared and signed: RFC 8785."""

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.yaml_source import Path
 from watchfloor_playbooks.findings import Findings
-from watchfloor_playbooks.model import AGENT_TARGETS, AUTHENTICATIONS, MARKINGS, STEPS, ActionStep, AgentTarget
+from watchfloor_playbooks.model import STEPS, ActionStep
+from watchfloor_playbooks.objects import AGENT_TARGETS, AUTHENTICATIONS, MARKINGS, AgentTarget
 from watchfloor_playbooks.shape import Parts
 from watchfloor_playbooks.vocabulary import COMMAND_TYPES, IDENTIFIER, prefix_of
 
+_NAMING: Final = (
+    "workflow",
+    "agent_definitions",
+    "target_definitions",
+    "authentication_info_definitions",
+    "data_marking_definitions",
+    "extension_definitions",
+)
 _EXTENDED: Final = (
     ("workflow", "step_extensions"),
     ("agent_definitions", "agent_target_extensions"),
@@ -24,6 +33,7 @@ _EXTENDED: Final = (
 def check_references(parts: Parts, findings: Findings) -> None:
     """Mistakes in ids, and names of what is not there, go to ``findings``."""
     _check_ids(parts, findings)
+    _check_uuids(parts, findings)
     _check_steps(parts, findings)
     known = parts.names_in("authentication_info_definitions")
     for dictionary, defined in (("agent_definitions", parts.agents), ("target_definitions", parts.targets)):
@@ -59,6 +69,22 @@ def _check_ids(parts: Parts, findings: Findings) -> None:
     for name, extension in parts.extensions.items():
         where = ("extension_definitions", name)
         _check_key(name, extension.type, {"extension-definition": None}, where, findings, is_loose=False)
+
+
+def _check_uuids(parts: Parts, findings: Findings) -> None:
+    """A UUID names one object, whatever its type; that of a step is random (section 10.10)."""
+    first: dict[str, str] = {}
+    for dictionary in _NAMING:
+        for name in parts.names_in(dictionary):
+            found = IDENTIFIER.fullmatch(name)
+            if found is None:
+                continue
+            uuid = found.group(2).lower()
+            if uuid in first and first[uuid] != name:
+                findings.warn((dictionary, name), f"the UUID is that of {quote_untrusted(first[uuid])} as well")
+            first.setdefault(uuid, name)
+            if dictionary == "workflow" and uuid[14] != "4":
+                findings.warn((dictionary, name), "the UUID of a step is of version 4")
 
 
 def _check_key(
@@ -117,7 +143,7 @@ def _check_extensions(parts: Parts, findings: Findings) -> None:
             _check_names(used if isinstance(used, dict) else (), known, (dictionary, name, key), findings)
 
 
-def _check_names(used: Iterable[str], known: frozenset[str], path: Path, findings: Findings) -> None:
+def _check_names(used: Iterable[str], known: Collection[str], path: Path, findings: Findings) -> None:
     for name in used:
         if not IDENTIFIER.fullmatch(name) or name not in known:
             message = f"extension {quote_untrusted(name)} is not among 'extension_definitions'"

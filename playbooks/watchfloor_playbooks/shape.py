@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
@@ -13,23 +13,20 @@ from pydantic_core import ErrorDetails
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.yaml_source import Path
 from watchfloor_playbooks.findings import Findings
-from watchfloor_playbooks.model import (
+from watchfloor_playbooks.model import STEPS, ActionStep, Head, Step
+from watchfloor_playbooks.objects import (
     AGENT_TARGETS,
     AUTHENTICATIONS,
     COMMANDS,
     MARKINGS,
-    STEPS,
-    ActionStep,
     AgentTarget,
     Authentication,
     Command,
     ExtensionDefinition,
-    Head,
     Marking,
-    Part,
     Signature,
-    Step,
 )
+from watchfloor_playbooks.part import Part
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.vocabulary import STEP_TYPES
 
@@ -63,10 +60,10 @@ class Parts:
     extensions: dict[str, ExtensionDefinition] = field(default_factory=dict)
     signatures: list[Signature | None] = field(default_factory=list)
 
-    def names_in(self, dictionary: str) -> frozenset[str]:
-        """The keys that the file has there, of whatever form their values are."""
+    def names_in(self, dictionary: str) -> Collection[str]:
+        """The keys that the file has there in its order, of whatever form their values are."""
         found = self.content.get(dictionary)
-        return frozenset(found) if isinstance(found, dict) else frozenset()
+        return found.keys() if isinstance(found, dict) else ()
 
     def playbook(self) -> Playbook:
         """Only where no mistake was found, so that nothing was left out."""

@@ -30,7 +30,7 @@ from watchfloor_core.canonical import canonical
 from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.untrusted import quote_untrusted
-from watchfloor_playbooks.model import Signature
+from watchfloor_playbooks.objects import Signature
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.vocabulary import comparable_time
 

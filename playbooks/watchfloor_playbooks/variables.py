@@ -9,11 +9,13 @@ from pydantic import JsonValue
 
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.yaml_source import Path
-from watchfloor_playbooks.condition import Condition, ConditionError, comparisons_of, parse_condition, variables_of
+from watchfloor_playbooks.condition import Condition, ConditionError, comparisons_of, variables_of
+from watchfloor_playbooks.condition_parser import parse_condition
 from watchfloor_playbooks.evaluation import check_types, value_of
 from watchfloor_playbooks.findings import Findings
-from watchfloor_playbooks.graph import graph_of, reached_from
-from watchfloor_playbooks.model import ActionStep, IfStep, PlaybookActionStep, Step, SwitchStep, Variable, WhileStep
+from watchfloor_playbooks.flow import Flow
+from watchfloor_playbooks.model import ActionStep, IfStep, PlaybookActionStep, Step, SwitchStep, WhileStep
+from watchfloor_playbooks.part import Variable
 from watchfloor_playbooks.shape import Parts
 from watchfloor_playbooks.vocabulary import BARE_REFERENCE, REFERENCE, VARIABLE_NAME, VARIABLE_TYPES
 
@@ -23,7 +25,7 @@ _NOT_TEXT: Final = frozenset({"description", "name", "external_references"})
 """Properties of commands, agents and targets that are shown to people and carried out by nobody."""
 
 
-def check_variables(parts: Parts, findings: Findings) -> None:
+def check_variables(parts: Parts, flow: Flow, findings: Findings) -> None:
     """Mistakes in declaring and using variables go to ``findings``."""
     shared: Mapping[str, Variable] = parts.head.playbook_variables if parts.head else {}
     # Where the playbook's own properties are broken, what it declares is not known: nothing is called missing then.
@@ -37,7 +39,7 @@ def check_variables(parts: Parts, findings: Findings) -> None:
             findings.error((*path, "step_variables", variable), f"{variable!r} is a variable of the playbook already")
         scope = {**shared, **step.step_variables}
         if knows_all:
-            _check_step(parts, name, step, scope, findings)
+            _check_step(flow, parts, name, step, scope, findings)
         for used in (getattr(step, "agent", None), *(getattr(step, "targets", None) or ())):
             if isinstance(used, str):
                 users.setdefault(used, []).append(name)
@@ -64,7 +66,9 @@ def _check_declared(variables: Mapping[str, Variable], path: Path, findings: Fin
             findings.warn((*place, "external"), "a step's own variable comes from nowhere outside; this has no effect")
 
 
-def _check_step(parts: Parts, name: str, step: Step, scope: Mapping[str, Variable], findings: Findings) -> None:
+def _check_step(
+    flow: Flow, parts: Parts, name: str, step: Step, scope: Mapping[str, Variable], findings: Findings
+) -> None:
     path: Path = ("workflow", name)
     if isinstance(step, (ActionStep, PlaybookActionStep)):
         for key, names in (("in_args", step.in_args), ("out_args", step.out_args)):
@@ -76,7 +80,7 @@ def _check_step(parts: Parts, name: str, step: Step, scope: Mapping[str, Variabl
     if isinstance(step, (IfStep, WhileStep)):
         condition = _condition(step.condition, (*path, "condition"), scope, findings)
         if condition is not None and isinstance(step, WhileStep):
-            _check_loop(parts, name, step, condition, scope, findings)
+            _check_loop(flow, parts, name, step, condition, scope, findings)
     if isinstance(step, SwitchStep):
         found = REFERENCE.fullmatch(step.switch)
         if found is None:
@@ -110,11 +114,19 @@ def _condition(text: str, place: Path, scope: Mapping[str, Variable], findings: 
 
 
 def _check_loop(
-    parts: Parts, name: str, step: WhileStep, condition: Condition, scope: Mapping[str, Variable], findings: Findings
+    flow: Flow,
+    parts: Parts,
+    name: str,
+    step: WhileStep,
+    condition: Condition,
+    scope: Mapping[str, Variable],
+    findings: Findings,
 ) -> None:
     """A loop whose condition nothing in it can change is endless, or does not begin at all."""
     written: set[str] = set()
-    for inner in reached_from([step.on_true], graph_of(parts.content)):
+    if not flow.beyond:
+        return  # There is a loop of another kind, of which is told already.
+    for inner in flow.names(flow.reached(step.on_true)):
         written |= set(getattr(parts.steps.get(inner), "out_args", None) or ())
     read = dict.fromkeys(variables_of(condition))
     if any(one in written and not scope[one].constant for one in read if one in scope):

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchfloor_playbooks.condition import MAX_DEPTH, MAX_LENGTH, ConditionError, parse_condition, variables_of
+from watchfloor_playbooks.condition import ConditionError, variables_of
+from watchfloor_playbooks.condition_parser import MAX_DEPTH, MAX_LENGTH, parse_condition
 from watchfloor_playbooks.evaluation import evaluate
-from watchfloor_playbooks.model import Variable
+from watchfloor_playbooks.part import Variable
 
 SCOPE: Mapping[str, Variable] = {
     "__ip__": Variable(type="ipv4-addr", value="192.0.2.7"),

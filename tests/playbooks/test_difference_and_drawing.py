@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.playbooks.books import ACT, AUTH, DONE, LEFT, book, changed, data_of, step, without
+from watchfloor_core.errors import ConfigurationError
 from watchfloor_playbooks.difference import differences
 from watchfloor_playbooks.drawing import draw
-from watchfloor_playbooks.graph import graph_of
+from watchfloor_playbooks.flow import Edge, graph_of
 from watchfloor_playbooks.layout import lay_out
 from watchfloor_playbooks.loading import load
 
@@ -61,6 +62,18 @@ def test_a_part_with_a_secret_shows_none_of_it_when_it_is_new() -> None:
     assert "s3" not in str(said(after))
 
 
+def test_a_secret_in_a_header_of_a_command_is_not_shown() -> None:
+    call = {"type": "http-api", "command": "GET /x HTTP/1.1", "headers": {"Authorization": ["Bearer s3"]}}
+    one, two = changed("workflow", ACT, "commands", 0, to=call), changed("workflow", ACT, "commands", to=[call, call])
+
+    assert {where for _, _, where, _, _ in said(one)} == {
+        "commands[0].type",
+        "commands[0].command",
+        "commands[0].headers",
+    }
+    assert "s3" not in str(said(one)) + str(said(two))
+
+
 def test_text_in_a_difference_cannot_act() -> None:
     assert "\x1b" not in str(said(changed("workflow", ACT, "name", to="\x1b[2J")))
 
@@ -100,6 +113,14 @@ def test_each_step_stands_below_whatever_leads_to_it() -> None:
 
     assert all(level[edge.source] < level[edge.target] for edge, _ in layout.ways)
     assert all(len(way) == level[edge.target] - level[edge.source] + 1 for edge, way in layout.ways)
+
+
+def test_what_nobody_could_read_is_not_drawn() -> None:
+    names = [step("action", number) for number in range(1, 300)]
+    chain = {one: [Edge(one, ("x",), other, False) for other in names[at + 1 :]] for at, one in enumerate(names)}
+
+    with pytest.raises(ConfigurationError, match="nobody can read it"):
+        lay_out(chain)
 
 
 def test_the_same_playbook_is_drawn_the_same() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from watchfloor_playbooks import condition, findings, json_source, loading, model, variables
-from watchfloor_playbooks.condition import Operator, parse_condition
+from watchfloor_playbooks import condition_parser, findings, json_source, loading, part, variables
+from watchfloor_playbooks.condition import Operator
+from watchfloor_playbooks.condition_parser import parse_condition
 from watchfloor_playbooks.loading import load
 from watchfloor_playbooks.signature import ALGORITHMS, MIN_RSA_BITS
 
@@ -37,7 +38,7 @@ def test_the_reference_names_each_operator_and_algorithm() -> None:
 
 def test_the_limits_of_the_pages_are_those_of_the_code() -> None:
     assert (loading.MAX_BYTES, json_source.MAX_DEPTH) == (1024 * 1024, 32)
-    assert (model.MOST_ENTRIES, findings.MOST_SHOWN) == (1_000, 100)
-    assert (condition.MAX_LENGTH, condition.MAX_DEPTH, condition.MAX_SET) == (4_096, 16, 500)
+    assert (part.MOST_ENTRIES, findings.MOST_SHOWN) == (1_000, 100)
+    assert (condition_parser.MAX_LENGTH, condition_parser.MAX_DEPTH, condition_parser.MAX_SET) == (4_096, 16, 500)
     assert f"{variables.LOOP_BOUND:,} times" in HOW_TO
     assert f"RSA keys from {MIN_RSA_BITS:,} bits" in REFERENCE

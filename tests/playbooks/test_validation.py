@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.playbooks import books
 from tests.playbooks.books import (
     ACT,
     AGAIN,
@@ -29,6 +28,7 @@ from tests.playbooks.books import (
     TARGET,
     WHILE,
     YES,
+    book,
     changed,
     data_of,
     step,
@@ -61,7 +61,7 @@ def pruned(content: Any) -> Any:
 
 
 def test_the_playbook_that_all_this_changes_is_right_to_the_letter() -> None:
-    report = examine(data_of(books.book()), "x.json").report
+    report = examine(data_of(book()), "x.json").report
 
     assert report.errors == ()
     assert report.warnings == ()
@@ -186,8 +186,18 @@ ONE_ERROR: list[tuple[Any, str, str]] = [
         "is no variable of the playbook",
     ),
     # Formats
+    (
+        changed("playbook_processing_summary", to={"parallel_processing": False, "switch_logic": True}),
+        "playbook_processing_summary.parallel_processing",
+        "is false, and the playbook has some",
+    ),
+    (
+        changed("playbook_processing_summary", to={"temporal_logic": True}),
+        "playbook_processing_summary.temporal_logic",
+        "is true, and the playbook has none",
+    ),
     (changed("id", to="playbook--1"), "id", "'playbook--UUID' is expected"),
-    (changed("created_by", to=DONE), "created_by", "is not the id of a identity"),
+    (changed("created_by", to=DONE), "created_by", "is an id of another kind"),
     (changed("modified", to="2026-02-30T00:00:00.000Z"), "modified", "is no time"),
     (changed("created", to="2026-11-28 08:30"), "created", "is no time"),
     (
@@ -273,6 +283,11 @@ ONE_WARNING: list[tuple[Any, str, str]] = [
     (changed("created", to="2026-11-28T08:30:00Z"), "created", "0 decimals"),
     (changed("workflow_exception", to=NOWHERE), "workflow_exception", "an exception ends the playbook"),
     (changed("workflow_start", to=ACT), "workflow_start", "of type 'action'"),
+    (
+        changed("agent_definitions", step("group", 1), to={"type": "group", "name": "Twin"}),
+        f"agent_definitions.{step('group', 1)}",
+        f'is that of "{START}" as well',
+    ),
     (changed("x_team", to="blue"), "x_team", "is kept, and has no effect"),
     (changed("playbook_types", to=["detection"]), "playbook_types", "'playbook_activities'"),
     (without(WORKFLOW, BOTH, "on_success"), f"workflow.{BOTH}", "the playbook ends there"),
@@ -359,6 +374,14 @@ def test_more_mistakes_than_one_can_read_are_counted() -> None:
     assert report.errors[-1].message == "and 400 more; mend these first"
 
 
+def test_a_playbook_with_more_to_find_than_anybody_mends_is_not_read_to_its_end() -> None:
+    report = examine(data_of(book() | {f"x_{number}": 1 for number in range(5_000)}), "x.json").report
+
+    assert [one.message for one in report.errors] == [
+        "there are more than 2,000 findings; the rest of the playbook was not looked at"
+    ]
+
+
 def test_text_of_the_playbook_cannot_act_in_a_message() -> None:
     hidden = "x\u202e\x1b[2J"
     content = changed(hidden, to=1)
@@ -396,13 +419,13 @@ ANYTHING: Any = st.recursive(
     max_leaves=6,
 )
 PLACES = (
-    [(key,) for key in books.book()]
-    + [(WORKFLOW, name) for name in books.book()[WORKFLOW]]
-    + [(WORKFLOW, name, key) for name, part in books.book()[WORKFLOW].items() for key in part]
+    [(key,) for key in book()]
+    + [(WORKFLOW, name) for name in book()[WORKFLOW]]
+    + [(WORKFLOW, name, key) for name, part in book()[WORKFLOW].items() for key in part]
     + [
         (holder, name, key)
         for holder in ("agent_definitions", "target_definitions", "data_marking_definitions")
-        for name, part in books.book()[holder].items()
+        for name, part in book()[holder].items()
         for key in part
     ]
 )

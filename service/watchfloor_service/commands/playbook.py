@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -12,19 +10,19 @@ import typer
 
 from watchfloor_core.canonical import canonical
 from watchfloor_core.clock import now_us
-from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.untrusted import escape_untrusted
-from watchfloor_playbooks.difference import Change, Difference, differences
+from watchfloor_playbooks.difference import differences
 from watchfloor_playbooks.drawing import draw
-from watchfloor_playbooks.loading import examine, load
-from watchfloor_playbooks.playbook import Playbook
-from watchfloor_playbooks.signature import TrustedKey, Verification, digest_of, sign, verify
+from watchfloor_playbooks.loading import load
+from watchfloor_playbooks.signature import TrustedKey, digest_of, sign, verify
 from watchfloor_playbooks.template import new_playbook
 from watchfloor_playbooks.vocabulary import comparable_time, prefix_of
 from watchfloor_playbooks.writing import to_json, to_yaml
 from watchfloor_service.commands.outcome import ExitCode, answering, print_json
 from watchfloor_service.commands.place import JsonOption, at
 from watchfloor_service.commands.playbook_files import keys_in_file, keys_of_people, read_playbook, write_out
+from watchfloor_service.commands.playbook_page import check_file, difference_line, print_verified
 from watchfloor_service.commands.signing_key import KeyOption, signing_key
 
 app = typer.Typer(no_args_is_help=True, help="Write, check, exchange, sign and compare CACAO v2.0 playbooks.")
@@ -73,7 +71,7 @@ def validate(
 ) -> None:
     """Check playbooks: every mistake of every file with its line, and what leaves the standard."""
     with answering():
-        checked = [_checked(file, is_strict) for file in files]
+        checked = [check_file(file, is_strict) for file in files]
         if as_json:
             print_json([one.as_json() for one in checked])
         else:
@@ -152,7 +150,7 @@ def verify_(file: FileArgument, trust: TrustOption = None, as_json: JsonOption =
         if as_json:
             print_json(found)
         else:
-            _print_verified(found)
+            print_verified(found)
 
 
 @app.command()
@@ -171,7 +169,7 @@ def diff(
             typer.echo(f"They say the same.\ndigest {digest_of(new_.content)}")
         else:
             for one in found:
-                typer.echo(_difference(one))
+                typer.echo(difference_line(one))
         if found:
             raise typer.Exit(ExitCode.NO)
 
@@ -188,71 +186,3 @@ def _trusted(files: list[Path] | None) -> list[TrustedKey]:
         return [key for file in files for key in keys_in_file(file)]
     with at(None) as place:
         return keys_of_people(place.store)
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """One file of `validate`."""
-
-    file: Path
-    is_right: bool
-    errors: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
-    playbook: Playbook | None
-
-    def lines(self) -> Iterator[str]:
-        for problem in self.errors:
-            yield f"wrong    {problem}"
-        for problem in self.warnings:
-            yield f"unusual  {problem}"
-        if self.playbook is None:
-            yield f"{self.file} is refused."
-        else:
-            steps = len(self.playbook.steps)
-            verdict = "is right" if self.is_right else "is refused by --strict"
-            yield f"{self.file} {verdict}: {self.playbook.head.name!r:.80}, {steps} steps."
-            yield f"digest {digest_of(self.playbook.content)}"
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "file": str(self.file),
-            "ok": self.is_right,
-            "name": None if self.playbook is None else self.playbook.head.name,
-            "digest": None if self.playbook is None else digest_of(self.playbook.content),
-            "errors": [_problem(one) for one in self.errors],
-            "warnings": [_problem(one) for one in self.warnings],
-        }
-
-
-def _checked(file: Path, is_strict: bool) -> _Checked:
-    try:
-        found = examine(read_playbook(file), str(file))
-    except ConfigurationError as error:
-        return _Checked(file, False, error.problems, (), None)
-    report = found.report
-    is_right = report.is_right and not (is_strict and report.warnings)
-    return _Checked(file, is_right, report.errors, report.warnings, found.playbook)
-
-
-def _problem(problem: Problem) -> dict[str, object]:
-    return {"file": problem.file, "line": problem.line, "path": problem.path, "message": problem.message}
-
-
-def _print_verified(found: Verification) -> None:
-    for one in found.signed:
-        said = f"{one.key} has signed {one.playbook_id} of {one.version} ({one.algorithm}, {one.created})"
-        typer.echo(escape_untrusted(f"{said}, as {one.signee!r:.80}."))
-    for said in found.others:
-        typer.echo(escape_untrusted(f"Does not count: {said}"))
-    typer.echo(f"digest {found.signed[0].digest}")
-
-
-def _difference(one: Difference) -> str:
-    place = f"{one.part} {one.path}".rstrip()
-    match one.change:
-        case Change.ADDED:
-            return f"+ {place}" + ("" if one.after is None else f" = {one.after}")
-        case Change.REMOVED:
-            return f"- {place}" + ("" if one.before is None else f" = {one.before}")
-        case Change.CHANGED:
-            return f"~ {place}: {one.before} → {one.after}"
