@@ -116,12 +116,14 @@ def check_types(comparison: Comparison, variable: Variable) -> str | None:
     match comparison.operator:
         case Operator.EXISTS:
             return None
+        case _ if kind == "dictionary":
+            return "a dictionary is not compared; EXISTS asks whether there is one"
         case Operator.SUBSET | Operator.SUPERSET:
             if not is_address:
                 return f"{comparison.operator} is for ipv4-addr and ipv6-addr"
             return _why_no_value(kind, comparison.literals)
         case Operator.LIKE | Operator.MATCHES:
-            return f"{comparison.operator} is for texts" if is_number or kind in ("bool", "dictionary") else None
+            return f"{comparison.operator} is for texts" if is_number or kind == "bool" else None
         case Operator.LESS | Operator.AT_MOST | Operator.MORE | Operator.AT_LEAST if not (
             is_number or kind == "string"
         ):

@@ -88,6 +88,18 @@ def _check_step(
             findings.error((*path, "switch"), f"{said} is no variable; `__name__:value` is expected")
         elif found.group(1) not in scope:
             findings.error((*path, "switch"), _missing(found.group(1)))
+        else:
+            _check_cases(step, scope[found.group(1)], path, findings)
+
+
+def _check_cases(step: SwitchStep, variable: Variable, path: Path, findings: Findings) -> None:
+    """A case that no value of the variable's type can be would never run."""
+    for case in step.cases:
+        try:
+            value_of("the case", variable.model_copy(update={"value": case}))
+        except ConditionError as error:
+            if case != "default":
+                findings.error((*path, "cases", case), str(error))
 
 
 def _check_argument(name: str, key: str, place: Path, scope: Mapping[str, Variable], findings: Findings) -> None:

@@ -149,6 +149,11 @@ ONE_ERROR: list[tuple[Any, str, str]] = [
     (changed(WORKFLOW, ACT, "in_args", to=["__host__"]), f"{ACT}.in_args[0]", "is no variable of the playbook"),
     (changed(WORKFLOW, LEFT, "out_args", to=["__fixed__"]), f"{LEFT}.out_args[0]", "is constant"),
     (changed(WORKFLOW, SWITCH, "switch", to="__x__:value"), f"{SWITCH}.switch", "is no variable of the playbook"),
+    (
+        changed(WORKFLOW, SWITCH, "switch", to="__count__:value"),
+        f"{SWITCH}.cases.high",
+        'the value of the case is "high", which is no "integer"',
+    ),
     (changed(WORKFLOW, SWITCH, "switch", to="risk"), f"{SWITCH}.switch", "`__name__:value` is expected"),
     (changed(WORKFLOW, IF, "condition", to="__x__:value = 1"), f"{IF}.condition", "is no variable of the playbook"),
     (changed(WORKFLOW, IF, "condition", to="__count__:value = '1'"), f"{IF}.condition", '"1" is no "integer"'),
@@ -164,6 +169,11 @@ ONE_ERROR: list[tuple[Any, str, str]] = [
         changed("playbook_variables", "__count__", "value", to=10),
         "playbook_variables.__count__.value",
         "is not given as a text",
+    ),
+    (
+        changed("playbook_variables", "__deep__", to={"type": "dictionary", "value": "[" * 60_000}),
+        "playbook_variables.__deep__.value",
+        'which is no "dictionary"',
     ),
     (
         changed("playbook_variables", "__fixed__", "value", to=None),
