@@ -54,8 +54,11 @@ def format_path(path: Path) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
-def read_yaml(text: str, file: str) -> Document:
-    """Parse a file's text; raises `ConfigurationError` where nothing of it can be read."""
+def read_yaml(text: str, file: str, *, accepts_null: bool = False) -> Document:
+    """Parse a file's text; raises `ConfigurationError` where nothing of it can be read.
+
+    A key without a value is a mistake unless ``accepts_null``: for formats in which null says something.
+    """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise ConfigurationError([Problem(f"the file is larger than {MAX_BYTES} bytes; split or shorten it", file)])
     try:
@@ -68,7 +71,7 @@ def read_yaml(text: str, file: str) -> Document:
         raise ConfigurationError([Problem(*_syntax_error(error, text, file))]) from error
     if root is None:
         raise ConfigurationError([Problem("the file is empty; write its content, or remove it", file, 1)])
-    reader = _Reader(file, {}, [])
+    reader = _Reader(file, {}, [], accepts_null)
     content = reader.read(root, ())
     return Document(file, content, reader.lines, tuple(reader.problems))
 
@@ -114,6 +117,7 @@ class _Reader:
     file: str
     lines: dict[Path, int]
     problems: list[Problem]
+    accepts_null: bool
 
     def read(self, node: yaml.Node, path: Path) -> JsonValue:
         self.lines.setdefault(path, _line(node))
@@ -141,7 +145,7 @@ class _Reader:
                 continue
             self.lines[(*path, key)] = line
             content[key] = self.read(value_node, (*path, key))
-            if content[key] is None:
+            if content[key] is None and not self.accepts_null:
                 # Read as "not given", a forgotten value would widen a row to every tenant, family or tier.
                 message = f"key {key!r} has no value; write one, or remove the key"
                 self.problems.append(Problem(message, self.file, line, format_path((*path, key))))
