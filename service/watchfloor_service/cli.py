@@ -167,9 +167,10 @@ def detect(
         DetectRequest(tuple(logs), tuple(rules), level.value, tuple(filters or ())), out, is_quiet=no_progress
     )
     print_detected(found)
-    typer.echo(f"look next: watchfloor run {found.alerts}   (triage)")
-    typer.echo("           watchfloor investigate, with the same arguments   (triage and reports)")
-    raise typer.Exit(1 if found.unreadable_total else 0)
+    if found.matched > found.set_aside:
+        typer.echo(f"look next: watchfloor run {found.alerts}   (triage)")
+        typer.echo("           watchfloor investigate, with the same arguments   (triage and reports)")
+    raise typer.Exit(1 if found.unreadable_total or not found.events else 0)
 
 
 @app.command()

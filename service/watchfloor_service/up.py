@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -45,12 +46,27 @@ async def _up(settings: Settings, started: float) -> None:
     async with embedded_stack(settings, "up", has_api=True, tell=tell) as stack:
         print(f"Watchfloor is up after {time.monotonic() - started:.1f} s.")
         print(describe(stack, settings))
+        problem = await asyncio.to_thread(policy_problem, settings)
+        if problem is not None:
+            print(f"The policy cannot be used, so everything asks a person: {problem}", file=sys.stderr)
         link = await asyncio.to_thread(_first_link, stack, settings)
         if link is not None:
             print("There is no account yet. Set the password of 'admin' within a day, by this link, once:")
             print(f"  {link}")
         print("Ctrl-C stops it.", flush=True)
         await asyncio.Event().wait()
+
+
+def policy_problem(settings: Settings) -> str | None:
+    """Why the policy in force cannot be used; None where it can."""
+    from watchfloor_core.store.engine import open_store
+    from watchfloor_workflows.policy import PolicyFile
+
+    store = open_store(settings.store_url)
+    try:
+        return PolicyFile(settings, store).current().problem
+    finally:
+        store.close()
 
 
 def _first_link(stack: RunningStack, settings: Settings) -> str | None:

@@ -130,7 +130,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(run: Run, tmp_path: P
     [
         (("absent.json", "--rules", "RULES"), "no such file or folder: absent.json"),
         (("LOGS", "--rules", "absent"), "no such file or folder of rules"),
-        (("LOGS", "--rules", "LOGS"), "0 fired"),
+        (("LOGS", "--rules", "LOGS"), "none of the rules can be read"),
     ],
 )
 def test_wrong_arguments_say_what_is_wrong(
@@ -199,3 +199,42 @@ def test_a_folder_of_filters_that_is_not_there_is_a_mistake(run: Run, tmp_path: 
     done = run("detect", logs, "--rules", rules, "--filters", tmp_path / "missing", "--out", tmp_path / "out")
     assert "no such file or folder of rules" in f"{done.output} {done.exception}"
     assert not (tmp_path / "out" / "alerts.ndjson").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("bin.yml", b"\x00\xff\xfe", "none of the rules can be read"),
+        ("none.yml", b"title: no rule\n", "is no Sigma rule"),
+        ("low.yml", yaml.safe_dump(SILENT).encode(), "none of the 1 rules is of level critical"),
+    ],
+)
+def test_rules_that_cannot_be_used_are_a_mistake_and_no_silence(
+    run: Run, tmp_path: Path, logs: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    done = run("detect", logs, "--rules", tmp_path / name, "--level", "critical", "--out", tmp_path / "out")
+    assert isinstance(done.exception, ConfigurationError)
+    assert said in str(done.exception)
+
+
+def test_logs_without_an_event_are_not_called_silent(run: Run, tmp_path: Path, rules: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run("detect", tmp_path / "empty", "--rules", rules, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "No event could be read" in done.output
+    assert "look next" not in done.output
+
+
+def test_a_filter_that_sets_nothing_aside_says_why(run: Run, tmp_path: Path, logs: Path, rules: Path) -> None:
+    place = tmp_path / "filters"
+    place.mkdir()
+    event = (("Hostname", "ws1.example.org"), ("User", "lab\\eve"))
+    source = (("product", "windows"),)
+    other = RuleFilter(rule="5c6a5a0c-0000-4000-8000-00000000000f", log_source=source, event=event)
+    (place / "other.yml").write_text(sigma_text(other))
+    elsewhere = RuleFilter(rule=str(RULE["id"]), log_source=source, event=(("Hostname", "ws2"), ("User", "lab\\eve")))
+    (place / "elsewhere.yml").write_text(sigma_text(elsewhere))
+    done = run("detect", logs, "--rules", rules, "--filters", place, "--out", tmp_path / "out")
+    assert "other.yml: it names no rule that is here" in done.output
+    assert "elsewhere.yml: nothing that its rules matched is what it names" in done.output

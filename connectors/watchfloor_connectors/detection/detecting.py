@@ -83,6 +83,8 @@ class Detections:
     set_aside: int
     broken_filters: Mapping[str, str]
     """Files of filters that cannot run here, with the reason. They hide nothing."""
+    idle_filters: Mapping[str, str]
+    """Files of filters that set nothing aside, with the reason."""
     matches: Callable[[], Iterator[Match]]
     """By time, then by rule; to be called while the block of `detecting` lasts."""
 
@@ -110,7 +112,9 @@ def detecting(
             outcomes = run.match(tell)
             matched = sum(one.matches for one in outcomes)
             set_aside = sum(one.set_aside for one in outcomes)
-            yield Detections(tuple(outcomes), run.events, matched, set_aside, run.broken_filters(), run.matches)
+            yield Detections(
+                tuple(outcomes), run.events, matched, set_aside, run.broken_filters(), run.idle_filters(), run.matches
+            )
         finally:
             connection.close()
 
@@ -178,6 +182,18 @@ class _Run:
 
     def broken_filters(self) -> dict[str, str]:
         return {self._filters[number].file: reason for number, reason in sorted(self._broken.items())}
+
+    def idle_filters(self) -> dict[str, str]:
+        meant = {number for found in self._filters_of.values() for number in found}
+        rows = self._connection.execute("SELECT DISTINCT filter FROM match WHERE filter IS NOT NULL")
+        used = {number for (number,) in rows}
+        return {
+            one.file: "it names no rule that is here, of this log source"
+            if number not in meant
+            else "nothing that its rules matched is what it names"
+            for number, one in enumerate(self._filters)
+            if number not in used and number not in self._broken
+        }
 
     def matches(self) -> Iterator[Match]:
         rows = self._connection.execute(

@@ -17,9 +17,10 @@ from rich.text import Text
 from watchfloor_connectors.attack import technique_ids
 from watchfloor_connectors.detection.detecting import Detections, Match, RuleOutcome, RuleState, detecting
 from watchfloor_connectors.detection.filters import FilterSet, load_filters
-from watchfloor_connectors.detection.rules import LEVELS, RefusedRule, load_rules
+from watchfloor_connectors.detection.rules import LEVELS, RefusedRule, RuleSet, load_rules
 from watchfloor_connectors.logs.files import Unreadable
 from watchfloor_core.clock import to_iso
+from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.ports import Json
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.commands.outcome import console
@@ -74,6 +75,8 @@ class Detected:
     filters: FilterSet
     broken_filters: Mapping[str, str]
     """Filters that could be read and cannot run here, by file, with the reason."""
+    idle_filters: Mapping[str, str]
+    """Filters that set nothing aside, by file, with the reason."""
     unreadable: tuple[Unreadable, ...]
     """The first of them."""
     unreadable_total: int
@@ -96,7 +99,7 @@ def detect(request: DetectRequest, out: Path, *, is_quiet: bool) -> Detected:
     Raises `ConfigurationError` where logs or rules do not exist or ``out`` cannot be written.
     """
     make_folder(out)
-    rules = load_rules(request.rules).of_level(request.level)
+    rules = _usable(load_rules(request.rules), request.level)
     filters = load_filters(request.filters)
     complaints = _Complaints()
     teller = _Teller(is_quiet=is_quiet)
@@ -114,9 +117,21 @@ def detect(request: DetectRequest, out: Path, *, is_quiet: bool) -> Detected:
         set_aside=found.set_aside,
         filters=filters,
         broken_filters=found.broken_filters,
+        idle_filters=found.idle_filters,
         unreadable=tuple(complaints.first),
         unreadable_total=complaints.total,
     )
+
+
+def _usable(rules: RuleSet, level: str) -> RuleSet:
+    """Those of the level. Raises `ConfigurationError` where there is none: to find nothing with that says nothing."""
+    if not rules.rules:
+        shown = [Problem(one.reason, one.file) for one in rules.refused[:COMPLAINTS_SHOWN]]
+        raise ConfigurationError([Problem("none of the rules can be read"), *shown])
+    chosen = rules.of_level(level)
+    if not chosen.rules:
+        raise ConfigurationError(f"none of the {len(rules.rules):,} rules is of level {level} or above; give --level")
+    return chosen
 
 
 def alert_record(match: Match) -> dict[str, Json]:
@@ -150,8 +165,10 @@ def print_detected(found: Detected) -> None:
         f"{states[RuleState.NO_EVENTS]:,} without an event of their log source, "
         f"{states[RuleState.CANNOT_RUN] + len(found.refused):,} cannot run"
     )
+    if not found.events:
+        out.print("No event could be read: that no rule fired says nothing of these logs.")
     if fired:
-        out.print(_table(fired[:SHOWN]))
+        out.print(_table(fired[:SHOWN], has_filters=bool(found.filters.filters)))
     if len(fired) > SHOWN:
         out.print(f"and {len(fired) - SHOWN} more rules; all are in {found.rules}", soft_wrap=True)
     if found.filters.filters or found.filters.refused:
@@ -159,6 +176,8 @@ def print_detected(found: Detected) -> None:
         used = {name for one in found.outcomes for name in one.filters}
         said = f"{len(used):,} of {len(found.filters.filters):,} filters set aside {found.set_aside:,} matches"
         out.print(f"{said}; they are kept in {where}", soft_wrap=True)
+    for file, reason in found.idle_filters.items():
+        out.print(f"sets nothing aside: {escape_untrusted(file)}: {reason}", soft_wrap=True, markup=False)
     for file, reason in found.broken_filters.items():
         print(f"no filter: {escape_untrusted(file)}: cannot run: {escape_untrusted(reason)}", file=sys.stderr)
     for bad in found.filters.refused:
@@ -179,15 +198,18 @@ def _states(outcomes: Sequence[RuleOutcome]) -> Mapping[RuleState, int]:
     return {state: sum(one.state is state for one in outcomes) for state in RuleState}
 
 
-def _table(fired: Sequence[RuleOutcome]) -> Table:
+def _table(fired: Sequence[RuleOutcome], *, has_filters: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("level")
     table.add_column("matches", justify="right")
+    if has_filters:
+        table.add_column("set aside", justify="right")
     table.add_column("rule")
     table.add_column("ATT&CK")
     for one in fired:
         techniques = ", ".join(technique_ids(*one.rule.tags))
-        table.add_row(one.rule.level, f"{one.matches:,}", Text(escape_untrusted(one.rule.title)), techniques)
+        counts = [f"{one.matches:,}", f"{one.set_aside:,}"] if has_filters else [f"{one.matches:,}"]
+        table.add_row(one.rule.level, *counts, Text(escape_untrusted(one.rule.title)), techniques)
     return table
 
 

@@ -57,16 +57,18 @@ class InvestigateRequest:
 def investigate(settings: Settings, request: InvestigateRequest, out: Path, *, is_quiet: bool) -> int:
     """Carry it out and print what came of it; the exit code.
 
-    0: done. 1: done, and some of the logs could not be read. 130: interrupted; the same command goes on.
+    0: done. 1: done, and some of the logs, or all, could not be read. 130: interrupted; the same command goes on.
     """
     if request.context is not None:
         # Told before the work, not after it.
         load_context_settings(request.context, is_required=True)
     found = detect(request.detect, out, is_quiet=is_quiet)
     print_detected(found)
-    if not found.matched:
-        console().print("No rule matched, so there is nothing to investigate.")
-        return PARTIAL if found.unreadable_total else DONE
+    if found.matched == found.set_aside:
+        if found.events:
+            matched = "What rules matched is set aside" if found.matched else "No rule matched"
+            console().print(f"{matched}, so there is nothing to investigate.")
+        return PARTIAL if found.unreadable_total or not found.events else DONE
     settings = _settings(settings, request, out)
     plan = _plan(settings, request, found)
     tell_left_out(plan)
