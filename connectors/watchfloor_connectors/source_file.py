@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_guardrails.yaml_source import read_yaml
@@ -43,13 +44,24 @@ def read_source_file(
         found = model.model_validate(document.content)
     except ValidationError as error:
         for mistake in error.errors(include_url=False, include_input=False):
-            message = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+            message = _in_words(mistake)
             problems.append(document.problem(tuple(mistake["loc"]), message))
         raise ConfigurationError(problems) from None
     problems += _faults_of_names(names(found), reserved, file)
     if problems:
         raise ConfigurationError(problems)
     return found
+
+
+def _in_words(mistake: ErrorDetails) -> str:
+    if mistake["type"] == "extra_forbidden":
+        return "unknown key"
+    if mistake["type"] == "union_tag_invalid":
+        given = mistake["ctx"]
+        return f"kind is {given['tag']!r}; known are: {given['expected_tags']}"
+    if mistake["type"] == "union_tag_not_found":
+        return "kind is missing; it says what the source is"
+    return mistake["msg"].removeprefix("Value error, ")
 
 
 def _faults_of_names(names: Sequence[str], reserved: Collection[str], file: str) -> list[Problem]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +21,20 @@ class Invocation:
     data_dir: Path | None = None
 
 
+NAME: Final = "watchfloor"
 CURRENT: Final[ContextVar[Invocation]] = ContextVar("watchfloor_invocation")
 """Set by the root command for as long as its sub-command runs."""
+
+
+def called_as() -> str:
+    """How this program is called, as a person can call it again: by its name where the shell finds it by that."""
+    program = Path(sys.argv[0])
+    if program.name != NAME or shutil.which(NAME) is not None:
+        return NAME
+    try:
+        return shlex.quote(f"./{program.absolute().relative_to(Path.cwd())}")
+    except ValueError:
+        return shlex.quote(str(program.absolute()))
 
 
 def current_settings(**overrides: object) -> Settings:

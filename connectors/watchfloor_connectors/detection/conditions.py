@@ -74,9 +74,14 @@ def regexp(pattern: str, value: object) -> bool:
     return value is not None and _compiled(pattern).search(str(value)) is not None
 
 
+_QUIET: Final = re2.Options()
+# What is wrong with a pattern is told with its rule; the library would write it to standard error as well.
+_QUIET.log_errors = False
+
+
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> Any:  # Any: the package has no types
-    return re2.compile(pattern)
+    return re2.compile(pattern, _QUIET)
 
 
 def _short(error: BaseException) -> str:

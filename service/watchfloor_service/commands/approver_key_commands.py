@@ -11,6 +11,7 @@ import typer
 
 from watchfloor_core.clock import to_iso
 from watchfloor_core.dsse import Signer
+from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.keys.approver import key_folder, key_path, make_approver_key
 from watchfloor_core.ports import Json
 from watchfloor_guardrails.assertion import KeyKind
@@ -62,6 +63,9 @@ def new(
     """Make a key to sign approvals with, and register its public half as yours."""
     with answering(), at(tenant, makes_store=True) as place, _person(place, sign_in, token_file) as me:
         path = key_path(name, key_folder()) if out is None else out.expanduser().absolute()
+        if path.exists():
+            # Before anybody types a passphrase twice for nothing.
+            raise ConfigurationError(f"there is a key in {str(path)!r} already; give another --name or --out")
         voucher = None if vouched_by is None else signing_key(vouched_by)
         if no_passphrase:
             typer.echo(f"watchfloor: without a passphrase, whoever can read {path} can approve as you", err=True)

@@ -12,6 +12,7 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.commands.outcome import console
+from watchfloor_service.invocation import called_as
 from watchfloor_service.runs.export import INCIDENTS_FILE, alert_files, make_folder, write_alerts, write_incidents
 from watchfloor_service.runs.input_file import UnreadableFile
 from watchfloor_service.runs.pipeline import Outcome, done_before, some_stack, work_off
@@ -112,7 +113,8 @@ def where_next(settings: Settings, tenant: str, summary: Summary) -> list[str]:
 def command_prefix(settings: Settings) -> str:
     """How a command begins that is to work on the same data directory."""
     given = "data_dir" in settings.model_fields_set
-    return f"watchfloor --data-dir {shlex.quote(str(settings.data_dir))}" if given else "watchfloor"
+    program = called_as()
+    return f"{program} --data-dir {shlex.quote(str(settings.data_dir))}" if given else program
 
 
 def _complain(unreadable: UnreadableFile) -> None:
