@@ -24,7 +24,7 @@ from watchfloor_connectors.sigma import Sigma
 from watchfloor_connectors.suricata import Suricata
 from watchfloor_connectors.wazuh import Wazuh
 from watchfloor_core.errors import ConfigurationError, Problem
-from watchfloor_core.plugins import find_entries
+from watchfloor_core.plugins import find_entries, shown_setting
 from watchfloor_core.ports import Connector, Record
 from watchfloor_core.settings import Settings
 from watchfloor_core.untrusted import quote_untrusted
@@ -143,7 +143,7 @@ def _loaded(entry: EntryPoint) -> Connector:
     except Exception as error:  # someone else's code: whatever it raises, the start stops and says so
         raise ConfigurationError(
             f"connector {entry.name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}; "
-            "mend it or take it out of connectors_allowed"
+            f"mend it or take it out of {shown_setting('connectors_allowed')}"
         ) from error
     if not isinstance(connector, Connector):
         raise ConfigurationError(

@@ -9,6 +9,11 @@ from typing import Any
 from watchfloor_core.errors import ConfigurationError, Problem
 
 
+def shown_setting(name: str) -> str:
+    """A setting as messages name it: with the environment variable that sets it."""
+    return f"{name} (environment variable WATCHFLOOR_{name.upper()})"
+
+
 def find_entries(group: str, allowed: Sequence[str], what: str) -> tuple[tuple[EntryPoint, ...], list[Problem]]:
     """The entry points of a group that are allowed, in that order and not imported yet, and what is wrong with others.
 
@@ -38,7 +43,9 @@ def allowed_entry(group: str, name: str, allowed: Sequence[str], setting: str) -
     Raises `ConfigurationError` where ``setting`` does not allow it, and where it is not installed or installed twice.
     """
     if name not in allowed:
-        raise ConfigurationError(f"plug-in {name!r} is not allowed; add its name to {setting} where you trust its code")
+        raise ConfigurationError(
+            f"plug-in {name!r} is not allowed; add its name to {shown_setting(setting)} where you trust its code"
+        )
     found, problems = find_entries(group, (name,), "plug-in")
     if problems:
         raise ConfigurationError(problems)
@@ -57,7 +64,7 @@ def load_plugin(group: str, name: str, allowed: Sequence[str], setting: str) -> 
     except Exception as error:  # someone else's code: whatever it raises, it is told as a mistake of configuration
         raise ConfigurationError(
             f"plug-in {name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}; "
-            f"mend it or take it out of {setting}"
+            f"mend it or take it out of {shown_setting(setting)}"
         ) from error
     if not callable(loaded):
         raise ConfigurationError(f"plug-in {name!r} ({entry.value}) cannot be called")

@@ -43,7 +43,9 @@ def _origin(address: str) -> str:
 
 def _engine(name: str) -> str:
     if not re.fullmatch(r"plugin:[a-z][a-z0-9_]{0,63}", name):
-        raise ValueError("expected plugin:NAME, with the name of an entry point that engines_allowed names as well")
+        raise ValueError(
+            "expected plugin:NAME, with the name of an entry point that WATCHFLOOR_ENGINES_ALLOWED names as well"
+        )
     return name
 
 

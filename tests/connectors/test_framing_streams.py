@@ -145,7 +145,13 @@ def test_an_unpaired_utf_16_surrogate_costs_its_record_only() -> None:
 
 @pytest.mark.parametrize(
     ("magic", "words"),
-    [(b"PK\x03\x04", "ZIP"), (b"ElfFile\0", "EVTX"), (b"BZh9", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"PAR1", "Parquet")],
+    [
+        (b"PK\x03\x04", "ZIP"),
+        (b"ElfFile\0", "watchfloor investigate FILE --rules RULES"),
+        (b"BZh9", "bzip2"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"PAR1", "Parquet"),
+    ],
 )
 def test_a_file_of_another_kind_is_named_for_what_it_is(magic: bytes, words: str, tmp_path: Path) -> None:
     path = tmp_path / "alerts"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -70,9 +71,9 @@ def test_every_piece_of_evidence_in_the_page_can_be_looked_at(out: Path) -> None
     cited = sorted(set(re.findall(r"evidence `([0-9a-f]{12})`", page.read_text())))
     source = yaml.safe_load((out / "data" / "logs.yaml").read_text())["sources"][0]
     assert cited
-    shown = watchfloor(
-        "--data-dir", out / "data", "evidence", "show", cited[0], "--tenant", source["tenants"][0], "--json"
-    )
+    [hint] = re.findall(r"`(watchfloor [^`]* evidence show ID[^`]*)`", page.read_text())
+    assert hint.endswith(f" --tenant {source['tenants'][0]}")
+    shown = watchfloor(*(cited[0] if word == "ID" else word for word in shlex.split(hint)[1:]), "--json")
     assert shown.returncode == 0, shown.stderr
     found = json.loads(shown.stdout)
     assert found["id"].startswith(cited[0])

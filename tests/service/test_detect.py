@@ -197,7 +197,7 @@ def test_a_run_without_filters_leaves_nothing_of_an_earlier_one(
 
 def test_a_folder_of_filters_that_is_not_there_is_a_mistake(run: Run, tmp_path: Path, logs: Path, rules: Path) -> None:
     done = run("detect", logs, "--rules", rules, "--filters", tmp_path / "missing", "--out", tmp_path / "out")
-    assert "no such file or folder of rules" in f"{done.output} {done.exception}"
+    assert "no such file or folder of filters" in f"{done.output} {done.exception}"
     assert not (tmp_path / "out" / "alerts.ndjson").exists()
 
 

@@ -172,5 +172,6 @@ def test_plug_ins_are_started_once_and_one_that_cannot_be_used_fails(
     assert found("plug-ins") == Finding(Health.OK, "engine good 7, tool owner 3, endorser files 2")
     monkeypatch.setenv("WATCHFLOOR_INVESTIGATION_ENGINE", "plugin:breaks")
     finding = found("plug-ins")
-    assert (finding.health, finding.remedy) == (Health.FAIL, "mend it or take it out of engines_allowed")
+    remedy = "mend it or take it out of engines_allowed (environment variable WATCHFLOOR_ENGINES_ALLOWED)"
+    assert (finding.health, finding.remedy) == (Health.FAIL, remedy)
     assert "it failed with RuntimeError" in finding.found

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
+import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import orjson
 import pytest
 import zstandard
-from sqlalchemy import update
+from rich.console import Console
+from sqlalchemy import delete, update
 from typer.testing import CliRunner, Result
 
 from tests.service.reports import investigated
+from watchfloor_core.evidence import Evidence, EvidenceKind
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.migrate import migrate
-from watchfloor_core.store.schema import incident
+from watchfloor_core.store.schema import alert, batch_raw, incident
 from watchfloor_core.store.schema_investigation import evidence, investigation
+from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_guardrails.roles import Role
 from watchfloor_service.access.testing import add_person, signed_in
 from watchfloor_service.cli import app
-from watchfloor_service.testing import eve_lines, plant_incidents, served
+from watchfloor_service.commands.place import command
+from watchfloor_service.detection.investigate import report_table
+from watchfloor_service.incidents.evidence_alerts import MAX_CHARACTERS, MAX_LINES, alerts_behind, shown_original
+from watchfloor_service.incidents.reports import find_report, page_of
+from watchfloor_service.testing import eve_alert, eve_lines, plant_incidents, served
 
 HOSTILE = "ET [x](http://evil.example) \x1b[31m \u202egpj.exe"
 Run = Callable[..., Result]
@@ -140,3 +152,97 @@ def test_the_api_gives_report_and_evidence(store: Store, settings: Settings, inc
     assert page.headers["x-content-type-options"] == "nosniff"
     assert found.json()["id"] == evidence_id
     assert (absent.status_code, odd.status_code) == (404, 422)
+
+
+@pytest.fixture
+def repeated(store: Store, settings: Settings) -> str:
+    """Evidence of a shape that two alerts have."""
+    once = eve_alert(0, HOSTILE)
+    again = once | {"timestamp": "2024-06-13T00:20:00.000000+0000", "flow_id": 1}
+    body = b"".join(orjson.dumps(one) + b"\n" for one in (once, again))
+    [planted] = plant_incidents(store, settings, "default", body)
+    return investigated(store, settings, "default", planted)
+
+
+def test_evidence_of_an_alert_leads_to_its_original(run: Run, repeated: str) -> None:
+    [behind] = json.loads(run("evidence", "show", repeated, "--json").stdout)["alerts"]
+    original = json.loads(behind["original"])
+    shown = json.loads(run("alert", "show", behind["fingerprint"], "--json").stdout)
+
+    assert behind["count"] == 2
+    assert behind["first"][:19] == original["timestamp"][:19]
+    assert behind["first"] < behind["last"]
+    assert original == json.loads(base64.b64decode(shown["raw_base64"]))
+    assert behind["original_bytes"] == len(base64.b64decode(shown["raw_base64"]))
+
+
+def test_evidence_of_an_alert_is_printed_with_time_and_original(run: Run, settings: Settings, repeated: str) -> None:
+    [behind] = json.loads(run("evidence", "show", repeated, "--json").stdout)["alerts"]
+    shown = run("evidence", "show", repeated)
+
+    assert shown.exit_code == 0, shown.output
+    assert f"2 alerts in {behind['incident_id']}: from {behind['first']} to {behind['last']}" in shown.stdout
+    assert command(settings, "default", f"alert show {behind['fingerprint']}") in shown.stdout
+    assert f"  {escape_untrusted(behind['original'])}\n" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    assert "\u202e" not in shown.stdout
+
+
+def test_an_original_that_is_no_longer_kept_is_said_to_be_gone(run: Run, store: Store, repeated: str) -> None:
+    with store.write() as connection:
+        connection.execute(delete(batch_raw))
+    assert "original record is no longer kept (retention_raw_days)" in run("evidence", "show", repeated).stdout
+    [behind] = json.loads(run("evidence", "show", repeated, "--json").stdout)["alerts"]
+    assert (behind["count"], behind["original"], behind["original_bytes"]) == (2, None, None)
+    assert behind["fingerprint"] is not None
+
+    with store.write() as connection:
+        connection.execute(delete(alert))
+    shown = run("evidence", "show", repeated)
+    assert shown.exit_code == 0, shown.output
+    assert "2 alerts in" in shown.stdout
+    assert "No alert of these is kept in detail any more" in shown.stdout
+
+
+def test_other_evidence_has_no_alerts_behind_it(store: Store) -> None:
+    event = Evidence(EvidenceKind.EVENT, "files", {"shape": "00" * 16, "fields": {}})
+    odd = Evidence(EvidenceKind.ALERT, "edr", {"shape": "none", "fields": {}})
+    with store.read() as connection:
+        assert alerts_behind(connection, "default", event, ()) == ()
+        assert alerts_behind(connection, "default", odd, ()) == ()
+
+
+@pytest.mark.parametrize(
+    ("original", "lines", "is_whole"),
+    [
+        (b"a\r\nb\n", ["a", "b"], True),
+        (b"a\x1b[2J\xe2\x80\xa8b", ["a\\u{001B}[2J\\u{2028}b"], True),
+        (b"x\n" * (MAX_LINES + 1), ["x"] * MAX_LINES, False),
+        ("\U0001f600".encode() * (MAX_CHARACTERS + 1), ["\U0001f600" * MAX_CHARACTERS], False),
+    ],
+)
+def test_an_original_is_shown_in_bounds_and_safe(original: bytes, lines: list[str], is_whole: bool) -> None:
+    assert shown_original(original) == (lines, is_whole)
+
+
+def test_a_page_can_name_the_whole_command(store: Store, settings: Settings, incident_id: str) -> None:
+    investigated(store, settings, "default", incident_id)
+    whole = command(settings.model_copy(update={"data_dir": Path("/a b/data")}), "default", "evidence show ID")
+    assert shlex.split(whole) == [
+        "watchfloor", "--data-dir", "/a b/data", "evidence", "show", "ID", "--tenant", "default",
+    ]  # fmt: skip
+    with store.read() as connection:
+        stored = find_report(connection, "default", incident_id)
+        assert stored.report is not None
+        assert f"`{whole}`" in page_of(connection, "default", stored.report, show=whole)
+        assert "`watchfloor evidence show ID`" in page_of(connection, "default", stored.report)
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_ids_stay_whole_in_a_narrow_terminal(store: Store, settings: Settings, incident_id: str, width: int) -> None:
+    investigated(store, settings, "default", incident_id)
+    with store.read() as connection:
+        stored = find_report(connection, "default", incident_id)
+    out = io.StringIO()
+    Console(file=out, width=width).print(report_table([stored]))
+    assert incident_id in out.getvalue()

@@ -15,7 +15,7 @@ from watchfloor_agents.investigation.analysers import ANALYSERS
 from watchfloor_agents.investigation.engine import Analyser
 from watchfloor_agents.investigation.guarded import Guarded
 from watchfloor_core.errors import ConfigurationError, Problem
-from watchfloor_core.plugins import find_entries
+from watchfloor_core.plugins import find_entries, shown_setting
 
 GROUP: Final = "watchfloor.analysers"
 
@@ -48,7 +48,7 @@ def _loaded(entry: EntryPoint) -> Analyser:
     except Exception as error:  # someone else's code: whatever it raises, the start stops and says so
         raise ConfigurationError(
             f"analyser {entry.name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}; "
-            "mend it or take it out of analysers_allowed"
+            f"mend it or take it out of {shown_setting('analysers_allowed')}"
         ) from error
     if not isinstance(analyser, Analyser):
         raise ConfigurationError(

@@ -79,7 +79,7 @@ def load_filters(paths: Sequence[Path]) -> FilterSet:
     filters: list[DetectionFilter] = []
     refused: list[RefusedRule] = []
     for path in paths:
-        for name, content in rule_files(path):
+        for name, content in rule_files(path, "filters"):
             documents = documents_in(name, content)
             if isinstance(documents, RefusedRule):
                 refused.append(documents)

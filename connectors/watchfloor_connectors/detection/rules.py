@@ -106,8 +106,8 @@ def load_rules(paths: Sequence[Path]) -> RuleSet:
     return RuleSet(tuple(rules), tuple(refused))
 
 
-def rule_files(path: Path) -> Iterator[tuple[str, bytes | str]]:
-    """Name and content of each YAML file, or what is wrong with it as a text.
+def rule_files(path: Path, what: str = "rules") -> Iterator[tuple[str, bytes | str]]:
+    """Name and content of each YAML file, or what is wrong with it as a text. ``what`` they hold, for messages.
 
     Raises `ConfigurationError` for a path that does not exist or is a broken archive.
     """
@@ -115,7 +115,7 @@ def rule_files(path: Path) -> Iterator[tuple[str, bytes | str]]:
         for file in sorted(one for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file()):
             yield str(file), _bytes_of(file)
     elif not path.exists():
-        raise ConfigurationError(f"no such file or folder of rules: {path}")
+        raise ConfigurationError(f"no such file or folder of {what}: {path}")
     elif zipfile.is_zipfile(path):
         yield from _members(path)
     else:

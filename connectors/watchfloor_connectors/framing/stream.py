@@ -22,7 +22,8 @@ _REFUSED: Final = {
     b"PK\x03\x04": "a ZIP archive: unpack it",
     b"\xfd7zXZ\x00": "xz-compressed: unpack it, or pack it with gzip or zstd",
     b"BZh": "bzip2-compressed: unpack it, or pack it with gzip or zstd",
-    b"ElfFile\x00": "a Windows event log (EVTX): run a Sigma tool over it and give its JSON lines",
+    b"ElfFile\x00": "a Windows event log (EVTX), which holds events and no alerts yet: use `watchfloor investigate "
+    "FILE --rules RULES`, or `watchfloor detect` with the same for the alerts alone",
     b"PAR1": "a Parquet file: convert it to CSV or NDJSON",
     b"SQLite format 3\x00": "an SQLite database: export the table as CSV",
 }

@@ -18,7 +18,7 @@ from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
 from watchfloor_connectors.targets.sigma_filters import SigmaFilters
 from watchfloor_core.errors import ConfigurationError, Problem
-from watchfloor_core.plugins import find_entries
+from watchfloor_core.plugins import find_entries, shown_setting
 from watchfloor_guardrails.catalogue import CATALOGUE
 
 GROUP: Final = "watchfloor.targets"
@@ -36,7 +36,7 @@ def load_kinds(allowed: Sequence[str]) -> dict[str, Kind]:
     kinds = dict(BUILT_IN)
     entries, problems = find_entries(GROUP, [name for name in allowed if name not in BUILT_IN], "the kind")
     problems += [
-        Problem(f"{name!r} is a kind that ships; take it out of targets_allowed")
+        Problem(f"{name!r} is a kind that ships; take it out of {shown_setting('targets_allowed')}")
         for name in dict.fromkeys(allowed)
         if name in BUILT_IN
     ]
@@ -56,7 +56,7 @@ def _loaded(entry: EntryPoint) -> Kind:
     except Exception as error:  # someone else's code: whatever it raises, the start stops and says so
         raise ConfigurationError(
             f"the kind {entry.name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}; "
-            "mend it or take it out of targets_allowed"
+            f"mend it or take it out of {shown_setting('targets_allowed')}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, ConfiguredTarget)):
         raise ConfigurationError(f"{entry.value} is no subclass of ConfiguredTarget, found {found!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated
 
 import typer
@@ -15,8 +16,10 @@ from watchfloor_core.clock import to_iso
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.store.evidence import Use, find_evidence, uses_of
 from watchfloor_core.untrusted import escape_untrusted
+from watchfloor_service.commands.evidence_alerts import print_alerts
 from watchfloor_service.commands.outcome import answering, console, print_json
 from watchfloor_service.commands.place import JsonOption, TenantOption, at
+from watchfloor_service.incidents.evidence_alerts import alerts_behind, alerts_view
 from watchfloor_service.incidents.evidence_view import evidence_view
 
 app = typer.Typer(no_args_is_help=True, help="Show the evidence that findings cite.")
@@ -36,15 +39,21 @@ def show(
     """Show one piece of evidence, whole, and by whom and with which questions it was found.
 
     Its digest is checked before anything is shown: what was changed in the store is not given out.
+    With evidence that is an alert stand, as the store has them now, how many alerts of the incident it is, from when to
+    when, and the record that one of them was made of.
     """
     with answering(), at(tenant) as place:
         with place.store.read() as connection:
             found = find_evidence(connection, place.tenant, evidence_id)
             uses = uses_of(connection, place.tenant, found.id)
+            alerts = alerts_behind(connection, place.tenant, found, uses)
         if as_json:
-            print_json(evidence_view(found, uses))
+            view = evidence_view(found, uses)
+            whole = {each.name: getattr(view, each.name) for each in fields(view)}
+            print_json(whole | {"alerts": [alerts_view(one) for one in alerts]})
         else:
             _print(found, uses)
+            print_alerts(alerts, place)
 
 
 def _print(found: Evidence, uses: tuple[Use, ...]) -> None:
@@ -80,8 +89,8 @@ def _author(integrity: Integrity) -> str:
 
 def _fields(body: Mapping[str, JsonValue]) -> list[tuple[str, str]]:
     """What findings cite first, then the rest as paths; lists as their parts."""
-    fields = body.get("fields")
-    named = list(fields.items()) if isinstance(fields, Mapping) else []
+    held = body.get("fields")
+    named = list(held.items()) if isinstance(held, Mapping) else []
     rest = {name: value for name, value in body.items() if name != "fields"}
     return [(name, str(value)) for name, value in named] + _paths(rest, "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,13 @@ class Place:
     @property
     def tenant(self) -> str:
         return self.settings.tenant
+
+
+def command(settings: Settings, tenant: str, words: str) -> str:
+    """A whole command for this store and tenant, to be pasted anywhere."""
+    return (
+        f"watchfloor --data-dir {shlex.quote(str(settings.data_dir.absolute()))} {words} --tenant {shlex.quote(tenant)}"
+    )
 
 
 @contextmanager

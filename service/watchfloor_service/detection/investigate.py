@@ -27,6 +27,7 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.commands.outcome import console
+from watchfloor_service.commands.place import command
 from watchfloor_service.detection.detect import Detected, DetectRequest, detect, print_detected
 from watchfloor_service.incidents.reports import StoredReport, list_reports, page_of
 from watchfloor_service.runs.export import replacing
@@ -43,6 +44,7 @@ DATA_FOLDER: Final = "data"
 LOGS_FILE: Final = "logs.yaml"
 SOURCE: Final = "files"
 """What the log source is called in evidence."""
+SHOW_EVIDENCE: Final = "evidence show ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def investigate(settings: Settings, request: InvestigateRequest, out: Path, *, i
         return INTERRUPTED
     store = open_store(settings.store_url)
     try:
-        reports = _write_reports(store, plan.tenant, out / REPORT_FOLDER)
+        reports = _write_reports(store, plan.tenant, out / REPORT_FOLDER, command(settings, plan.tenant, SHOW_EVIDENCE))
     finally:
         store.close()
     _print_reports(reports, out, settings, plan.tenant)
@@ -146,7 +148,7 @@ def _tenant(request: InvestigateRequest) -> str:
     return f"{TENANT}{digest[:12]}"
 
 
-def _write_reports(store: Store, tenant: str, folder: Path) -> list[StoredReport]:
+def _write_reports(store: Store, tenant: str, folder: Path, show: str) -> list[StoredReport]:
     folder.mkdir(parents=True, exist_ok=True)
     with store.read() as connection:
         reports = list_reports(connection, tenant)
@@ -155,7 +157,7 @@ def _write_reports(store: Store, tenant: str, folder: Path) -> list[StoredReport
                 continue
             stem = folder / one.incident_id
             for suffix, content in (
-                (".md", page_of(connection, tenant, one.report).encode()),
+                (".md", page_of(connection, tenant, one.report, show=show).encode()),
                 (".json", orjson.dumps(orjson.loads(one.content or "{}"), option=orjson.OPT_INDENT_2)),
                 (".stix.json", report_bundle(one.report).encode()),
             ):
@@ -169,8 +171,18 @@ def _print_reports(reports: Sequence[StoredReport], out: Path, settings: Setting
     if not reports:
         page.print("No incident came of it: every match repeats one that was decided on.")
         return
+    page.print(report_table(reports))
+    page.print(f"reports: {out / REPORT_FOLDER}", soft_wrap=True)
+    page.print(f"look next: {command(settings, tenant, 'incident report ID')}", soft_wrap=True)
+    page.print(f"           {command(settings, tenant, SHOW_EVIDENCE)}", soft_wrap=True)
+
+
+def report_table(reports: Sequence[StoredReport]) -> Table:
+    """One row an incident. However narrow the terminal, ids stay whole: the next command needs them."""
     table = Table(box=box.SIMPLE_HEAD, title="Incidents, the likeliest attacks first")
-    for name in ("incident", "verdict", "attack", "alerts", "ATT&CK", "what"):
+    longest = max((len(one.incident_id) for one in reports), default=0)
+    table.add_column("incident", no_wrap=True, overflow="fold", min_width=longest)
+    for name in ("verdict", "attack", "alerts", "ATT&CK", "what"):
         table.add_column(name, justify="right" if name in ("attack", "alerts") else "left")
     for one in sorted(reports, key=_likeliest_first):
         table.add_row(
@@ -181,11 +193,7 @@ def _print_reports(reports: Sequence[StoredReport], out: Path, settings: Setting
             ", ".join(claim.technique for claim in one.report.techniques[:6]) if one.report else "",
             Text(escape_untrusted(one.title)),
         )
-    page.print(table)
-    page.print(f"reports: {out / REPORT_FOLDER}", soft_wrap=True)
-    prefix = f"watchfloor --data-dir {settings.data_dir}"
-    page.print(f"look next: {prefix} incident report ID --tenant {tenant}", soft_wrap=True)
-    page.print(f"           {prefix} evidence show ID --tenant {tenant}", soft_wrap=True)
+    return table
 
 
 def _likeliest_first(one: StoredReport) -> tuple[float, int, str]:

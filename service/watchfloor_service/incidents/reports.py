@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Row, Select, func, select
 
-from watchfloor_agents.investigation.export.markdown import report_markdown
+from watchfloor_agents.investigation.export.markdown import SHOW, report_markdown
 from watchfloor_agents.investigation.export.report_json import report_from_json
 from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import LedgerError, NotFoundError
@@ -161,10 +161,12 @@ def render(connection: Connection, tenant: str, stored: StoredReport, format_: R
             return report_bundle(report)
 
 
-def page_of(connection: Connection, tenant: str, report: Report) -> str:
-    """The report as Markdown, with the evidence that it cites and what people say of its findings."""
+def page_of(connection: Connection, tenant: str, report: Report, *, show: str = SHOW) -> str:
+    """The report as Markdown, with the evidence that it cites and what people say of its findings.
+
+    ``show``: the command that the page names for looking at evidence."""
     corrections = standing_corrections(connection, tenant, report.incident_id, report.revision)
-    return report_markdown(report, evidence_of(connection, tenant, report), corrections)
+    return report_markdown(report, evidence_of(connection, tenant, report), corrections, show=show)
 
 
 def _select() -> Select[Any]:  # Any: SQLAlchemy's rows of many columns

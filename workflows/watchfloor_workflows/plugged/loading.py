@@ -18,7 +18,7 @@ from watchfloor_agents.tooling.form import checked_form
 from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_agents.vouching.asking import PluggedEndorser
 from watchfloor_core.errors import ConfigurationError, Problem
-from watchfloor_core.plugins import allowed_entry
+from watchfloor_core.plugins import allowed_entry, shown_setting
 from watchfloor_core.settings import Settings
 from watchfloor_workflows.plugged.process import PlugInProcess
 
@@ -82,7 +82,7 @@ def _tool(name: str, settings: Settings) -> PluggedTool:
     if name in TAKEN or not NAME.fullmatch(name):
         raise ConfigurationError(
             f"plug-in {name!r} cannot be a tool: its name is one of ours, or not of a-z, 0-9 and _; rename it, or take "
-            "it out of tools_allowed"
+            f"it out of {shown_setting('tools_allowed')}"
         )
     process = PlugInProcess(TOOLS, name)
     said = _described(process, settings.tools_allowed, "tools_allowed")
@@ -91,7 +91,9 @@ def _tool(name: str, settings: Settings) -> PluggedTool:
             ToolForm(name=name, version=said["version"], description=said["description"], schema=said["schema"])
         )
     except (KeyError, ValueError) as error:
-        raise ConfigurationError(f"plug-in {name!r}: {error}; mend it or take it out of tools_allowed") from error
+        raise ConfigurationError(
+            f"plug-in {name!r}: {error}; mend it or take it out of {shown_setting('tools_allowed')}"
+        ) from error
     return PluggedTool(form=form, converse=process)
 
 
@@ -99,19 +101,22 @@ def _described(process: PlugInProcess, allowed: tuple[str, ...], setting: str) -
     """What it says of itself, with a ``version`` that is one."""
     if not NAME.fullmatch(process.name):
         raise ConfigurationError(
-            f"plug-in {process.name!r} is not named of a-z, 0-9 and _; rename it or take it out of {setting}"
+            f"plug-in {process.name!r} is not named of a-z, 0-9 and _; rename it or take it out of "
+            f"{shown_setting(setting)}"
         )
     entry = allowed_entry(process.group, process.name, allowed, setting)
     shown = f"plug-in {process.name!r} ({entry.value})"
     try:
         said = process.describe()
     except PlugInError as error:
-        raise ConfigurationError(f"{shown} cannot be loaded: {error}; mend it or take it out of {setting}") from error
+        raise ConfigurationError(
+            f"{shown} cannot be loaded: {error}; mend it or take it out of {shown_setting(setting)}"
+        ) from error
     known: Mapping[str, Any] = said if isinstance(said, dict) else {}
     version = known.get("version")
     if known.get("name") != process.name or not isinstance(version, str) or not VERSION.fullmatch(version):
         raise ConfigurationError(
             f"{shown} does not say who it is; expected the entry point's name, and a version of letters, digits "
-            f"and ._+-; mend it or take it out of {setting}"
+            f"and ._+-; mend it or take it out of {shown_setting(setting)}"
         )
     return known

@@ -29,20 +29,24 @@ _SPECIAL: Final = re.compile(r"([\\`*\[\]<>&~|!^$#{}]|(?<![^\W_])_|_(?![^\W_])|:
 _WWW: Final = re.compile(r"\b(www)\.", re.IGNORECASE)
 _BEGINNING: Final = re.compile(r"^(\d{1,9})(?=[.)])|^(?=[-+=])")
 """And what makes a list or a heading at its beginning."""
-_NEXT: Final = (
-    "Each finding names its evidence; `watchfloor evidence show ID` shows it whole, with the question that found it."
-)
+SHOW: Final = "watchfloor evidence show ID"
+"""The command that shows evidence, where the reader's settings lead to the store."""
 _DECIMALS: Final = {TimePrecision.SECOND: 0, TimePrecision.MILLISECOND: 3}
 _OUTCOMES: Final = {"seen": "seen", "not seen": "not seen", "not testable": "could not be tested"}
 
 
-def report_markdown(report: Report, evidence: Mapping[str, Evidence], corrections: Sequence[Correction] = ()) -> str:
+def report_markdown(
+    report: Report, evidence: Mapping[str, Evidence], corrections: Sequence[Correction] = (), *, show: str = SHOW
+) -> str:
     """The page. ``evidence`` names the sources of what is cited; what is not in it is named by its id alone.
-    ``corrections``: those of people that stand, shown beside what they are about."""
-    return "\n".join(_page(report, evidence, corrections)).rstrip() + "\n"
+    ``corrections``: those of people that stand, shown beside what they are about. ``show``: the command that shows
+    evidence, with ``ID`` for its id."""
+    return "\n".join(_page(report, evidence, corrections, show)).rstrip() + "\n"
 
 
-def _page(report: Report, evidence: Mapping[str, Evidence], corrections: Sequence[Correction]) -> Iterator[str]:
+def _page(
+    report: Report, evidence: Mapping[str, Evidence], corrections: Sequence[Correction], show: str
+) -> Iterator[str]:
     yield f"# Investigation of incident {prose(report.incident_id)}, revision {report.revision}"
     yield ""
     yield f"- Verdict: **{prose(report.verdict.value)}**, probability of an attack {report.probability:.2f}"
@@ -55,7 +59,8 @@ def _page(report: Report, evidence: Mapping[str, Evidence], corrections: Sequenc
     yield from _section("Summary", [prose(report.summary)])
     yield from _section("What happened", _timeline(report))
     yield from _section("Root cause", [prose(report.root_cause) if report.root_cause else "Not established."])
-    findings = [*_findings(report, evidence, corrections), _NEXT] if report.findings else ["None."]
+    look = f"Each finding names its evidence; {code(show)} shows it whole, with the question that found it."
+    findings = [*_findings(report, evidence, corrections), look] if report.findings else ["None."]
     yield from _section("Findings", findings)
     missed = [_missed(one) for one in corrections if one.says is Judgement.MISSED]
     yield from _section("ATT&CK techniques", [*_techniques(report), *missed])
