@@ -21,6 +21,7 @@ from watchfloor_connectors.logs.testing import START_US, sample_event
 from watchfloor_core.alert import EntityKind, EntityRole, Integrity
 from watchfloor_core.clock import to_iso
 from watchfloor_core.context import (
+    MAX_ENTITIES,
     ContextKind,
     Fact,
     Facts,
@@ -318,7 +319,7 @@ def test_look_ups_say_nothing_of_how_much_telemetry_there_was() -> None:
     assert "No log source could be asked" in report.unknowns[0].text
 
 
-def test_only_what_others_could_know_is_asked_of_intelligence() -> None:
+def test_intelligence_is_asked_about_private_addresses_too_as_an_own_list_may_name_them() -> None:
     entities = [
         (EntityKind.IP, "10.0.0.1"),
         (EntityKind.IP, "not an address"),
@@ -332,8 +333,25 @@ def test_only_what_others_could_know_is_asked_of_intelligence() -> None:
         for one in look_ups.of_alerts(CaseView(case(*entities)))
         if isinstance(one.query, LookUp)
     }
-    assert by_kind[ContextKind.INTELLIGENCE] == [(EntityKind.DOMAIN, "a.example"), (EntityKind.IP, BAD)]
+    assert by_kind[ContextKind.INTELLIGENCE] == [
+        (EntityKind.DOMAIN, "a.example"),
+        (EntityKind.IP, BAD),
+        (EntityKind.IP, "10.0.0.1"),
+    ]
     assert (EntityKind.USER, "ann") in by_kind[ContextKind.INVENTORY]
+
+
+def test_a_crowd_of_private_addresses_leaves_the_others_in() -> None:
+    crowd = [(EntityKind.IP, f"10.0.{number // 256}.{number % 256}") for number in range(MAX_ENTITIES)]
+    asked = [one.query for one in look_ups.of_alerts(CaseView(case(*crowd, (EntityKind.IP, BAD))))]
+    [intelligence] = [one for one in asked if isinstance(one, LookUp) and one.kind is ContextKind.INTELLIGENCE]
+    assert EntityRef(EntityKind.IP, BAD) in intelligence.entities
+
+
+def test_a_private_address_on_an_own_list_is_a_finding() -> None:
+    own = Known(ContextKind.INTELLIGENCE, {"10.9.8.7": {"indicator.value": "10.9.8.7", "indicator.name": "a sandbox"}})
+    _, report = investigated(case(), [own], connection("10.9.8.7"), dump())
+    assert any(one.code == "threat_intelligence" and '"10.9.8.7"' in one.text for one in report.findings)
 
 
 def test_the_sensors_own_host_is_not_looked_up() -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 
 from watchfloor_connectors.context.config import ContextSettings, load_context_settings
+from watchfloor_connectors.context.guarded import GuardedContextSource
 from watchfloor_connectors.context.lists import kind_of
 from watchfloor_connectors.context.opening import ContextShelf
 from watchfloor_connectors.context.stix import values_of
@@ -17,9 +18,9 @@ from watchfloor_core.alert import EntityKind
 from watchfloor_core.context import ContextKind, ContextSource, Facts, LookUp
 from watchfloor_core.errors import ConfigurationError
 from watchfloor_core.logs.query import EntityRef
-from watchfloor_core.logs.source import Health
+from watchfloor_core.logs.source import Coverage, Health
 
-BAD = "198.51.100.66"
+BAD = "45.77.3.66"
 HASH = "a" * 64
 
 
@@ -53,8 +54,8 @@ class TestStix:
             (f"[file:hashes.'SHA-256' = '{HASH}']", [(EntityKind.FILE_HASH, HASH)]),
             ("[domain-name:value = 'a.example' OR url:value = 'http://a.example/x']",
              [(EntityKind.DOMAIN, "a.example"), (EntityKind.URL, "http://a.example/x")]),
-            (f"[ipv4-addr:value IN ('{BAD}', '198.51.100.67')]",
-             [(EntityKind.IP, BAD), (EntityKind.IP, "198.51.100.67")]),
+            (f"[ipv4-addr:value IN ('{BAD}', '45.77.3.67')]",
+             [(EntityKind.IP, BAD), (EntityKind.IP, "45.77.3.67")]),
             (f"[ipv4-addr:value = '{BAD}'] OR [domain-name:value = 'b.example']",
              [(EntityKind.IP, BAD), (EntityKind.DOMAIN, "b.example")]),
             (r"[url:value = 'http://a.example/it\'s']", [(EntityKind.URL, "http://a.example/it's")]),
@@ -76,7 +77,7 @@ class TestStix:
 
     def test_an_indicator_says_what_it_is_and_how_sure(self, tmp_path: Path) -> None:
         one = {"pattern": f"[ipv4-addr:value = '{BAD}']", "name": "C2 of X", "confidence": 85, "id": "indicator--7"}
-        found = asked(opened(tmp_path, kind="stix", paths=[bundle(tmp_path, one)]), EntityKind.IP, BAD, "198.51.100.1")
+        found = asked(opened(tmp_path, kind="stix", paths=[bundle(tmp_path, one)]), EntityKind.IP, BAD, "45.77.3.1")
         [fact] = found.facts
         assert fact.fields == {
             "indicator.value": BAD,
@@ -90,14 +91,14 @@ class TestStix:
         self, tmp_path: Path
     ) -> None:
         old = {"pattern": f"[ipv4-addr:value = '{BAD}']", "confidence": 90, "valid_until": "2020-01-01T00:00:00Z"}
-        gone = {"pattern": "[ipv4-addr:value = '198.51.100.7']", "revoked": True}
+        gone = {"pattern": "[ipv4-addr:value = '45.77.3.7']", "revoked": True}
         source = opened(tmp_path, kind="stix", paths=[bundle(tmp_path, old, gone)])
-        found = asked(source, EntityKind.IP, BAD, "198.51.100.7")
+        found = asked(source, EntityKind.IP, BAD, "45.77.3.7")
         assert said(found, "indicator.confidence") == [20]
         assert said(found, "indicator.expired") == ["2020-01-01T00:00:00Z"]
 
     def test_what_it_cannot_look_up_makes_it_partial_with_the_number(self, tmp_path: Path) -> None:
-        both = {"pattern": f"[ipv4-addr:value = '{BAD}' AND ipv4-addr:value = '198.51.100.1']"}
+        both = {"pattern": f"[ipv4-addr:value = '{BAD}' AND ipv4-addr:value = '45.77.3.1']"}
         snort = {"pattern": "alert tcp any any", "pattern_type": "snort"}
         found = asked(opened(tmp_path, kind="stix", paths=[bundle(tmp_path, both, snort)]), EntityKind.IP, BAD)
         assert found.facts == ()
@@ -128,8 +129,8 @@ class TestMisp:
         "threat_level_id": "1",
         "Attribute": [
             {"type": "ip-dst|port", "value": f"{BAD}|443", "to_ids": True, "category": "Network activity"},
-            {"type": "domain|ip", "value": "c2.example|198.51.100.9", "to_ids": True, "comment": "a panel"},
-            {"type": "ip-src", "value": "198.51.100.10", "to_ids": False},
+            {"type": "domain|ip", "value": "c2.example|45.77.3.9", "to_ids": True, "comment": "a panel"},
+            {"type": "ip-src", "value": "45.77.3.10", "to_ids": False},
             {"type": "url", "value": "http://c2.example/x", "to_ids": True, "deleted": True},
             {"type": "yara", "value": "rule x {}", "to_ids": True},
         ],
@@ -149,7 +150,7 @@ class TestMisp:
         assert callable(shape)
         (tmp_path / "export.json").write_text(json.dumps(shape(self.EVENT)))
         source = opened(tmp_path, kind="misp", paths=["export.json"])
-        assert said(asked(source, EntityKind.IP, BAD, "198.51.100.9", "198.51.100.10"), "indicator.name") == [
+        assert said(asked(source, EntityKind.IP, BAD, "45.77.3.9", "45.77.3.10"), "indicator.name") == [
             "A campaign: Network activity",
             "A campaign: a panel",
         ]
@@ -186,12 +187,12 @@ class TestLists:
 
     def test_networks_hold_their_addresses_and_domains_what_is_below_them(self, tmp_path: Path) -> None:
         (tmp_path / "block.txt").write_text(
-            "# our list\n198.51.100.0/24  # a hoster\n198.51.100.64/30\n2001:db8::/32\nEVIL.example.\n\nnot one\n"
+            "# our list\n45.77.3.0/24  # a hoster\n45.77.3.64/30\n2001:db8::/32\nEVIL.example.\n\nnot one\n"
         )
         source = opened(tmp_path, kind="list", paths=["block.txt"], confidence=70)
-        assert said(asked(source, EntityKind.IP, BAD), "indicator.value") == ["198.51.100.64/30", "198.51.100.0/24"]
+        assert said(asked(source, EntityKind.IP, BAD), "indicator.value") == ["45.77.3.64/30", "45.77.3.0/24"]
         assert said(asked(source, EntityKind.IP, "2001:db8::1"), "indicator.name") == ["an entry of block.txt"]
-        assert said(asked(source, EntityKind.IP, "198.51.100.1"), "indicator.name") == ["a hoster"]
+        assert said(asked(source, EntityKind.IP, "45.77.3.1"), "indicator.name") == ["a hoster"]
         assert said(asked(source, EntityKind.DOMAIN, "x.y.evil.example"), "indicator.confidence") == [70]
         assert asked(source, EntityKind.DOMAIN, "notevil.example").facts == ()
         assert asked(source, EntityKind.DOMAIN, "example").facts == ()
@@ -204,14 +205,50 @@ class TestLists:
         assert asked(source, EntityKind.FILE_HASH, "xyz").facts == ()
 
 
+class TestPrivateAddresses:
+    @pytest.mark.parametrize("address", ["10.0.0.9", "192.168.1.1", "fd00::1", "127.0.0.1"])
+    def test_an_operators_own_list_names_them_as_single_ones_and_by_network(self, tmp_path: Path, address: str) -> None:
+        (tmp_path / "own.txt").write_text(f"{address}  # the sandbox\n")
+        source = opened(tmp_path, kind="list", paths=["own.txt"])
+        assert said(asked(source, EntityKind.IP, address), "indicator.name") == ["the sandbox"]
+
+    def test_bundles_of_others_say_nothing_of_them(self, tmp_path: Path) -> None:
+        patterns = ("10.0.0.9", "10.0.0.0/8", BAD)
+        name = bundle(tmp_path, *({"pattern": f"[ipv4-addr:value = '{one}']"} for one in patterns))
+        source = opened(tmp_path, kind="stix", paths=[name])
+        assert said(asked(source, EntityKind.IP, "10.0.0.9", "10.1.1.1", BAD), "indicator.value") == [BAD]
+
+    def test_exports_of_misp_say_nothing_of_them(self, tmp_path: Path) -> None:
+        attributes = [{"type": "ip-dst", "value": one, "to_ids": True} for one in ("192.168.1.1", BAD)]
+        (tmp_path / "export.json").write_text(json.dumps({"Event": {"info": "x", "Attribute": attributes}}))
+        source = opened(tmp_path, kind="misp", paths=["export.json"])
+        assert said(asked(source, EntityKind.IP, "192.168.1.1", BAD), "indicator.value") == [BAD]
+
+    def test_a_plug_in_for_intelligence_does_not_learn_of_them(self) -> None:
+        class Heard:
+            name = "theirs"
+            kind = ContextKind.INTELLIGENCE
+            asked: ClassVar[list[str]] = []
+
+            def look_up(self, question: LookUp) -> Facts:
+                self.asked.extend(one.value for one in question.entities)
+                return Facts((), Coverage("theirs", Health.WHOLE))
+
+        source = GuardedContextSource("theirs", ContextKind.INTELLIGENCE, Heard())
+        found = asked(source, EntityKind.IP, "10.0.0.9")
+        asked(source, EntityKind.IP, "10.0.0.9", BAD)
+        assert Heard.asked == [BAD]
+        assert (found.facts, found.coverage) == ((), Coverage("theirs", Health.WHOLE))
+
+
 class TestWarningLists:
     @pytest.mark.parametrize(
         ("type_", "entries", "held"),
         [
-            ("cidr", ["198.51.100.0/24"], True),
+            ("cidr", ["45.77.3.0/24"], True),
             ("string", [BAD], True),
-            ("substring", ["100.66"], True),
-            ("regex", [r"^198\."], True),
+            ("substring", ["3.66"], True),
+            ("regex", [r"^45\."], True),
             ("hostname", ["example.org"], False),
             ("cidr", ["203.0.113.0/24"], False),
         ],
@@ -278,14 +315,14 @@ class TestRunbooks:
 
 
 def test_files_that_change_are_read_again(tmp_path: Path) -> None:
-    (tmp_path / "block.txt").write_text("198.51.100.1\n")
+    (tmp_path / "block.txt").write_text("45.77.3.1\n")
     (tmp_path / "context.yaml").write_text(
         json.dumps({"sources": [{"name": "feed", "kind": "list", "tenants": ["acme"], "paths": ["block.txt"]}]})
     )
     shelf = ContextShelf(load_context_settings(tmp_path / "context.yaml"))
     [before] = shelf.of("acme")
     assert shelf.of("acme") == (before,)
-    (tmp_path / "block.txt").write_text(f"198.51.100.1\n{BAD}\n")
+    (tmp_path / "block.txt").write_text(f"45.77.3.1\n{BAD}\n")
     [after] = shelf.of("acme")
     assert asked(before, EntityKind.IP, BAD).facts == ()
     assert len(asked(after, EntityKind.IP, BAD).facts) == 1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from watchfloor_agents.investigation.advising import recommendations
 from watchfloor_agents.investigation.engine import Claim, Expectation
-from watchfloor_agents.investigation.lineage import chain_of
+from watchfloor_agents.investigation.origin import ORIGIN, earliest_program
 from watchfloor_agents.investigation.testing_hypotheses import NOT_SEEN, SEEN, count_of, outcome
 from watchfloor_agents.investigation.unknowns import unknowns
 from watchfloor_agents.investigation.view import CaseView, EventEvidence
@@ -41,14 +41,6 @@ MAX_FINDINGS: Final = 60
 
 _DETAILS: Final = re.compile(r": (?=[A-Za-z_.]+ \")")
 """What separates a claim's sentence from the fields that bear it out."""
-_TOLD: Final = (
-    Field.PROCESS_EXECUTABLE,
-    Field.PROCESS_COMMAND_LINE,
-    Field.PARENT_EXECUTABLE,
-    Field.HOST_NAME,
-    Field.USER_NAME,
-)
-"""Of a program's start."""
 _IDS: Final = {HypothesisKind.ATTACK: "H1", HypothesisKind.BENIGN: "H2", HypothesisKind.INSUFFICIENT: "H3"}
 _TITLES: Final = {
     HypothesisKind.ATTACK: "An attack",
@@ -74,10 +66,14 @@ def compose(
 ) -> Report:
     """``names`` of techniques by id; ``engine``: name and version."""
     tested = [_tested(view, one) for one in expected]
-    origin = _origin(view, claims)
-    kept = _chosen([*claims, *(one.claim for one in tested if one.claim), *([origin] if origin else [])])
+    earliest = earliest_program(view, claims)
+    origin = earliest if earliest is not None and earliest.code == ORIGIN else None
+    found = [*claims, *(one.claim for one in tested if one.claim), *([earliest] if earliest else [])]
+    kept = _chosen(found)
     findings = tuple(_finding(number, one) for number, one in enumerate(kept, 1))
-    ids = {id(one): finding.id for one, finding in zip(kept, findings, strict=True)}
+    by_content = {_content(one): finding.id for one, finding in zip(kept, findings, strict=True)}
+    # Also of what was left out because it says the same again.
+    ids = {id(one): by_content[_content(one)] for one in found if _content(one) in by_content}
     weighed = _weighed(view, claims, tested)
     verdict = _verdict(weighed, claims)
     techniques = _techniques(kept, ids, names, has_telemetry=bool(view.all_events))
@@ -104,9 +100,18 @@ def compose(
 
 
 def _chosen(claims: Sequence[Claim]) -> list[Claim]:
-    """The strongest, in the order of time."""
-    strongest = sorted(claims, key=lambda one: (-abs(one.log_odds), one.time_us, one.code))[:MAX_FINDINGS]
+    """The strongest, in the order of time; of those that say the same by the same evidence, one."""
+    ranked = sorted(claims, key=lambda one: (-abs(one.log_odds), one.time_us, one.code))
+    different: dict[Hashable, Claim] = {}
+    for one in ranked:
+        different.setdefault(_content(one), one)
+    strongest = list(different.values())[:MAX_FINDINGS]
     return sorted(strongest, key=lambda one: (one.time_us, one.code, one.text))
+
+
+def _content(claim: Claim) -> Hashable:
+    """Equal for claims that a reader cannot tell apart."""
+    return claim.text, claim.citations, claim.stance, claim.about, claim.techniques
 
 
 def _tested(view: CaseView, expectation: Expectation) -> _Tested:
@@ -279,32 +284,6 @@ def _entities(kept: Sequence[Claim], ids: Mapping[int, str]) -> tuple[AffectedEn
             strongest = min(held.scope, scope, key=_STRENGTH.index)
             found[kind, value] = replace(held, scope=strongest, finding_ids=(*held.finding_ids, ids[id(claim)]))
     return tuple(sorted(found.values(), key=lambda one: (_STRENGTH.index(one.scope), one.kind, one.value)))
-
-
-def _origin(view: CaseView, claims: Sequence[Claim]) -> Claim | None:
-    """The earliest program in the line of the strongest finding; None where no start of it was found."""
-    ranked = sorted(claims, key=lambda one: (-one.log_odds, one.time_us, one.code))
-    for claim in ranked:
-        evidence = view.evidence.get(claim.citations[0].evidence_id) if claim.citations else None
-        if claim.about is not HypothesisKind.ATTACK or evidence is None or evidence.kind is not EvidenceKind.EVENT:
-            continue
-        chain = chain_of(view, EventEvidence(evidence))
-        if chain:
-            return _origin_claim(chain[-1], len(chain))
-    return None
-
-
-def _origin_claim(start: EventEvidence, length: int) -> Claim:
-    named = [name for name in _TOLD if start.text(name)]
-    citations = tuple(start.cite(name) for name in named)
-    told = ", ".join(f"{one.field} {quote_untrusted(one.text, 160)}" for one in citations)
-    return Claim(
-        code="process_origin",
-        text=f"The line of programs begins with {told} ({length} found in it)",
-        citations=citations,
-        time_us=start.time_us,
-        stance=Stance.NEUTRAL,
-    )
 
 
 def _summary(

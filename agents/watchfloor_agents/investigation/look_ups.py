@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from watchfloor_agents.investigation.engine import Claim
@@ -73,8 +73,8 @@ def _questions(
             for one in named
             if one.kind in KINDS[context] and (context, one) not in asked and _is_worth_asking(context, one)
         }
-        # In one order, so that equal views give equal questions.
-        chosen = tuple(sorted(wanted, key=lambda one: (one.kind.value, one.value)))[:MAX_ENTITIES]
+        # In one order, so that equal views give equal questions; what others may know of is the last to be cut.
+        chosen = tuple(sorted(wanted, key=lambda one: (_is_inner(one), one.kind.value, one.value)))[:MAX_ENTITIES]
         if chosen:
             yield Question(LookUp(kind=context, entities=chosen), TOOL, _PURPOSES[context])
 
@@ -96,12 +96,21 @@ def _is_worth_asking(context: ContextKind, entity: EntityRef) -> bool:
     if not entity.value:
         return False
     if context is ContextKind.INTELLIGENCE and entity.kind is EntityKind.IP:
-        try:
-            # Everybody has a 10.0.0.1; what others say of theirs says nothing of ours.
-            return ip_address(entity.value).is_global
-        except ValueError:
-            return False
+        # An operator's own list may name private ones; sources that come from others leave those out themselves.
+        return _address(entity.value) is not None
     return True
+
+
+def _is_inner(entity: EntityRef) -> bool:
+    address = _address(entity.value) if entity.kind is EntityKind.IP else None
+    return address is not None and not address.is_global
+
+
+def _address(value: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(value)
+    except ValueError:
+        return None
 
 
 def _plain(kind: EntityKind, value: str) -> str:

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import Final
 
+from watchfloor_connectors.context.indicators import others_may_know
 from watchfloor_core.context import ContextKind, ContextSource, Fact, Facts, LookUp, evidence_of_fact
 from watchfloor_core.logs.source import Coverage, Health
 
@@ -24,6 +25,12 @@ class GuardedContextSource:
         self._inner = inner
 
     def look_up(self, question: LookUp) -> Facts:
+        if self.kind is ContextKind.INTELLIGENCE:
+            # Where the plug-in asks is unknown: our own addresses are nobody's to learn.
+            entities = tuple(one for one in question.entities if others_may_know(one))
+            if not entities and not question.terms:
+                return Facts((), Coverage(self.name, Health.WHOLE))
+            question = replace(question, entities=entities)
         try:
             given = self._inner.look_up(question)
             facts = tuple(one for one in given.facts[:MAX_FACTS] if self._fits(one, question))

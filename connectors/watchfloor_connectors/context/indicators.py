@@ -90,8 +90,12 @@ class IndicatorSource:
 
     kind = ContextKind.INTELLIGENCE
 
-    def __init__(self, name: str, reading: Reading, warning_lists: Sequence[WarningList] = ()) -> None:
+    def __init__(
+        self, name: str, reading: Reading, warning_lists: Sequence[WarningList] = (), *, is_own: bool = False
+    ) -> None:
+        """``is_own``: by the operator, who may name private addresses too; else nothing is said of those."""
         self.name = name
+        self._is_own = is_own
         self._warning_lists = tuple(warning_lists)
         self._exact: defaultdict[tuple[EntityKind, str], list[Indicator]] = defaultdict(list)
         self._networks: defaultdict[tuple[int, int], dict[int, Indicator]] = defaultdict(dict)
@@ -105,7 +109,8 @@ class IndicatorSource:
         self._coverage = _coverage(name, reading, len(kept))
 
     def look_up(self, question: LookUp) -> Facts:
-        facts = tuple(fact for entity in question.entities for fact in self._facts(entity))
+        entities = [one for one in question.entities if self._is_own or others_may_know(one)]
+        facts = tuple(fact for entity in entities for fact in self._facts(entity))
         return Facts(facts, self._coverage)
 
     def _facts(self, entity: EntityRef) -> Iterator[Fact]:
@@ -134,6 +139,17 @@ class IndicatorSource:
                 below = address.max_prefixlen - length
                 if version == address.version and (held := networks.get(int(address) >> below << below)):
                     yield held
+
+
+def others_may_know(entity: EntityRef) -> bool:
+    """False for an address that is not global: everybody has a 10.0.0.1, and what others say of theirs says nothing of
+    ours."""
+    if entity.kind is not EntityKind.IP:
+        return True
+    try:
+        return ip_address(entity.value).is_global
+    except ValueError:
+        return False
 
 
 def _parents(domain: str) -> Iterator[str]:

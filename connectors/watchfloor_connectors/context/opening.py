@@ -108,7 +108,7 @@ class ContextShelf:
         reading = replace(reading, problems=(*problems, *reading.problems, *faults))
         for problem in reading.problems:
             logger.warning("source of context %s: %s", model.name, problem)
-        return IndicatorSource(model.name, reading, warnings)
+        return IndicatorSource(model.name, reading, warnings, is_own=model.kind == "list")
 
     def _directory(self, model: DirectoryModel) -> ContextSource:
         try:

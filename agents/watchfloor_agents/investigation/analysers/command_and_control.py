@@ -25,6 +25,7 @@ COMMAND_AND_CONTROL: Final = (
     Indicator(
         code="script_host_connection",
         title="A shell or script host connected to an address outside",
+        inner_title="A shell or script host connected to an address that is not public",
         techniques=("T1071.001",),
         types=types(EventType.NETWORK_CONNECTION),
         where=all_of(

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 
+from watchfloor_agents.investigation.analysers.repetition import MAX_QUOTED, repetition
 from watchfloor_agents.investigation.engine import Analysis, Claim
 from watchfloor_agents.investigation.scope import Scope as CaseScope
 from watchfloor_agents.investigation.scope import scope_of
@@ -27,8 +29,6 @@ MAX_EVENTS: Final = 200
 """In the answer to one indicator's question."""
 MAX_CLAIMS: Final = 3
 """Of one indicator in a report; what repeats is counted in the last one's text."""
-MAX_QUOTED: Final = 160
-"""Characters of a value in a sentence."""
 
 _WHERE: Final = (Field.HOST_NAME, Field.USER_NAME, Field.PROCESS_NAME)
 
@@ -56,6 +56,8 @@ class Indicator:
     """An entity that the act was aimed at."""
     source: tuple[EntityKind, Field] | None = None
     """An entity that it came from."""
+    inner_title: str = ""
+    """Begins the sentence instead where the address of ``source`` is not one of the public Internet."""
 
 
 @dataclass(slots=True)
@@ -115,23 +117,28 @@ def _shows(indicator: Indicator, event: EventEvidence, scope: CaseScope) -> bool
 
 def _claims(indicator: Indicator, found: Sequence[EventEvidence]) -> Iterator[Claim]:
     """The first of each host, user and program; what is beyond is said in words."""
-    groups: defaultdict[tuple[bool, tuple[str, ...]], list[EventEvidence]] = defaultdict(list)
+    groups: defaultdict[tuple[bool, bool, tuple[str, ...]], list[EventEvidence]] = defaultdict(list)
     for event in found:
         is_benign = indicator.benign is not None and fulfils(indicator.benign, fields_of(event))
-        groups[is_benign, tuple(event.text(name) for name in _WHERE)].append(event)
-    for (is_benign, _), events in list(groups.items())[:MAX_CLAIMS]:
-        yield _claim(indicator, events[0], len(events), is_benign=is_benign)
+        is_inner = bool(indicator.inner_title) and _is_inner(indicator, event)
+        groups[is_inner, is_benign, tuple(event.text(name) for name in _WHERE)].append(event)
+    # Connections within never take the place of those to the outside.
+    for (is_inner, is_benign, _), events in sorted(groups.items(), key=lambda one: one[0][0])[:MAX_CLAIMS]:
+        yield _claim(indicator, events, is_benign=is_benign, is_inner=is_inner)
 
 
-def _claim(indicator: Indicator, event: EventEvidence, count: int, *, is_benign: bool) -> Claim:
+def _claim(indicator: Indicator, events: Sequence[EventEvidence], *, is_benign: bool, is_inner: bool) -> Claim:
+    event = events[0]
     citations = tuple(_citations(indicator, event))
+    repeated, others = repetition(events, [Field(one.field) for one in citations if Field(one.field) not in _WHERE])
     integrities = [event.evidence.integrity(one.field) for one in citations]
     is_external = all(one is Integrity.EXTERNAL for one in integrities)
-    title = indicator.benign_title if is_benign else indicator.title
+    plain = indicator.inner_title if is_inner else indicator.title
+    title = indicator.benign_title if is_benign else plain
     return Claim(
         code=f"{indicator.code}_explained" if is_benign else indicator.code,
-        text=_sentence(title, event, citations) + (f" ({count} times)" if count > 1 else ""),
-        citations=citations,
+        text=_sentence(title, event, citations) + repeated,
+        citations=(*citations, *others),
         time_us=event.time_us,
         stance=Stance.SUPPORTS,
         about=HypothesisKind.BENIGN if is_benign else HypothesisKind.ATTACK,
@@ -147,6 +154,15 @@ def _citations(indicator: Indicator, event: EventEvidence) -> Iterator[Citation]
     for name in dict.fromkeys((*indicator.cite, *_WHERE)):
         if event.text(name):
             yield event.cite(name)
+
+
+def _is_inner(indicator: Indicator, event: EventEvidence) -> bool:
+    if indicator.source is None:
+        return False
+    try:
+        return not ip_address(event.text(indicator.source[1])).is_global
+    except ValueError:
+        return False
 
 
 def _sentence(title: str, event: EventEvidence, citations: Sequence[Citation]) -> str:
