@@ -22,6 +22,7 @@ from watchfloor_agents.investigation.view import CaseView
 from watchfloor_connectors.logs.listed import ListLogSource
 from watchfloor_connectors.logs.testing import START_US
 from watchfloor_core.alert import EntityKind, EntityRole, TimePrecision
+from watchfloor_core.attack_ids import current_techniques
 from watchfloor_core.incident import Verdict
 from watchfloor_core.logs.event import EventType, LogEvent, Value
 from watchfloor_core.logs.fields import INTEGERS, Field
@@ -103,7 +104,7 @@ def test_an_event_that_shows_it_is_found_cited_and_passes_the_check(indicator: I
     [found] = [one for one in checked.findings if one.code == indicator.code]
     assert not [one for one in checked.dropped if one.what == f"finding {found.id}"]
     assert found.citations
-    assert set(found.techniques) == set(indicator.techniques)
+    assert set(found.techniques) == set(current_techniques(indicator.techniques))
 
 
 @pytest.mark.parametrize("indicator", EXPLAINED, ids=lambda one: one.code)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from typing import Final
 
 from watchfloor_agents.investigation.analysers.context import RUNBOOK
 from watchfloor_agents.investigation.engine import Claim
+from watchfloor_core.addresses import is_outside
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.incident import Verdict
 from watchfloor_core.report import HypothesisKind, Phase, Recommendation, Scope, Stance
@@ -35,7 +35,7 @@ def _runbooks(claims: Sequence[Claim], ids: Mapping[int, str]) -> Iterator[Recom
 
 def _contain(claims: Sequence[Claim], ids: Mapping[int, str]) -> Iterator[Recommendation]:
     addresses = _named(claims, EntityKind.IP, ids)
-    outside = [(value, found) for value, found in addresses.items() if _is_outside(value)]
+    outside = [(value, found) for value, found in addresses.items() if is_outside(value)]
     for value, found in outside[:MAX_ADDRESSES]:
         yield Recommendation(
             phase=Phase.CONTAIN,
@@ -111,10 +111,3 @@ def _named(claims: Sequence[Claim], kind: EntityKind, ids: Mapping[int, str]) ->
 
 def _compromised(claim: Claim) -> bool:
     return any(kind == EntityKind.HOST.value and scope is Scope.COMPROMISED for kind, _, scope in claim.entities)
-
-
-def _is_outside(value: str) -> bool:
-    try:
-        return ip_address(value).is_global
-    except ValueError:
-        return False

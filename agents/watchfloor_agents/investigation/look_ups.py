@@ -8,6 +8,7 @@ from typing import Final
 
 from watchfloor_agents.investigation.engine import Claim
 from watchfloor_agents.investigation.view import CaseView, Question
+from watchfloor_core.addresses import is_outside
 from watchfloor_core.alert import EntityKind, EntityRole
 from watchfloor_core.context import MAX_ENTITIES, MAX_TERM, MAX_TERMS, ContextKind, LookUp
 from watchfloor_core.logs.fields import NAMING
@@ -102,8 +103,7 @@ def _is_worth_asking(context: ContextKind, entity: EntityRef) -> bool:
 
 
 def _is_inner(entity: EntityRef) -> bool:
-    address = _address(entity.value) if entity.kind is EntityKind.IP else None
-    return address is not None and not address.is_global
+    return entity.kind is EntityKind.IP and not is_outside(entity.value)
 
 
 def _address(value: str) -> IPv4Address | IPv6Address | None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
+from watchfloor_core.addresses import is_outside
 from watchfloor_core.alert import Integrity, Severity
 
 NAME: Final = "specialist:response"
@@ -20,25 +20,6 @@ MAX_PROPOSALS: Final = 2
 
 MIN_SEVERITY: Final = Severity.MEDIUM
 """Under it an address is worth a look, and not an outage."""
-
-_OURS: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
-    ip_network(text)
-    for text in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "224.0.0.0/3",
-        "::/127",
-        "fc00::/7",
-        "fe80::/10",
-        "ff00::/8",
-    )
-)
-"""Never outside: private (RFC 1918, RFC 4193), shared (RFC 6598), loopback, link-local, multicast, reserved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +72,3 @@ def suggest(addresses: Iterable[NamedAddress]) -> tuple[Suggestion, ...]:
 def purpose_of(alerts: int, sensors: int, severity: int) -> str:
     """Why an address is proposed, in the words that people read."""
     return f"{alerts} alerts of {sensors} sensors name it, up to severity {severity}"
-
-
-def is_outside(value: str) -> bool:
-    """True for an address that cannot be one of ours by its range."""
-    try:
-        address = ip_address(value)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    found = mapped or address
-    return not any(found in network for network in _OURS if network.version == found.version)

@@ -10,6 +10,7 @@ from typing import Final
 
 from watchfloor_connectors.context.warning_lists import WarningList
 from watchfloor_connectors.normalise import normalise
+from watchfloor_core.addresses import is_outside
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.clock import now_us, to_iso
 from watchfloor_core.context import ContextKind, Fact, Facts, LookUp
@@ -142,14 +143,9 @@ class IndicatorSource:
 
 
 def others_may_know(entity: EntityRef) -> bool:
-    """False for an address that is not global: everybody has a 10.0.0.1, and what others say of theirs says nothing of
-    ours."""
-    if entity.kind is not EntityKind.IP:
-        return True
-    try:
-        return ip_address(entity.value).is_global
-    except ValueError:
-        return False
+    """False for an address of a private range: everybody has a 10.0.0.1, and what others say of theirs says nothing
+    of ours."""
+    return entity.kind is not EntityKind.IP or is_outside(entity.value)
 
 
 def _parents(domain: str) -> Iterator[str]:

@@ -14,7 +14,8 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from watchfloor_agents.response.specialist import NAME, NamedAddress, is_outside, purpose_of
+from watchfloor_agents.response.specialist import NAME, NamedAddress, purpose_of
+from watchfloor_core.addresses import is_outside
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.errors import ConflictError, RefusedError
 from watchfloor_core.incident import Verdict

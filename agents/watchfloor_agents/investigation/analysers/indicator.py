@@ -17,6 +17,7 @@ from watchfloor_agents.investigation.engine import Analysis, Claim
 from watchfloor_agents.investigation.scope import Scope as CaseScope
 from watchfloor_agents.investigation.scope import scope_of
 from watchfloor_agents.investigation.view import CaseView, EventEvidence, Question
+from watchfloor_core.addresses import is_outside
 from watchfloor_core.alert import EntityKind, Integrity
 from watchfloor_core.logs.event import EventType, Value
 from watchfloor_core.logs.fields import Field
@@ -159,10 +160,12 @@ def _citations(indicator: Indicator, event: EventEvidence) -> Iterator[Citation]
 def _is_inner(indicator: Indicator, event: EventEvidence) -> bool:
     if indicator.source is None:
         return False
+    value = event.text(indicator.source[1])
     try:
-        return not ip_address(event.text(indicator.source[1])).is_global
+        ip_address(value)
     except ValueError:
         return False
+    return not is_outside(value)
 
 
 def _sentence(title: str, event: EventEvidence, citations: Sequence[Citation]) -> str:
