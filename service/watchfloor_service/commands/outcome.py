@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -87,7 +86,7 @@ def print_json(value: object) -> None:
 def console() -> Console:
     """Prints text as it is: nothing in it is taken for markup, emoji or a link."""
     made = Console(markup=False, emoji=False, highlight=False)
-    if not made.is_terminal and not os.environ.get("COLUMNS", "").isdecimal():
+    if not made.is_terminal:
         made = Console(markup=False, emoji=False, highlight=False, width=WIDTH_UNKNOWN)
     return made
 
