@@ -22,7 +22,7 @@ from watchfloor_core.incident import AutonomyLevel, IncidentStatus, Verdict
 from watchfloor_core.ledger import verify_store
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
-from watchfloor_core.store.schema import batch_raw, incident
+from watchfloor_core.store.schema import alert, batch_raw, incident, observation
 from watchfloor_core.store.schema_authority import action_outbox
 from watchfloor_guardrails.cedar import CedarPolicies
 from watchfloor_guardrails.decision import PrincipalKind
@@ -241,6 +241,19 @@ def test_without_the_original_the_log_source_is_not_known(store: Store, settings
     with store.write() as connection:
         connection.execute(delete(batch_raw))
     for one in ids:
+        say(store, one, FP, policy_at())
+    assert proposed(store) == []
+
+
+def test_where_retention_has_deleted_an_attacks_alerts_nobody_knows_what_a_filter_would_hide(
+    store: Store, settings: Settings
+) -> None:
+    ids = plant(store, settings, *(match(day) for day in (1, 8, 15, 22)))
+    say(store, ids[0], TP, policy_at(), close=False)
+    with store.write() as connection:
+        gone = select(observation.c.shape_id).where(observation.c.incident_id == ids[0])
+        connection.execute(delete(alert).where(alert.c.shape_id.in_(gone)))
+    for one in ids[1:]:
         say(store, one, FP, policy_at())
     assert proposed(store) == []
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 import anyio
-from opentelemetry.trace import Span, Status, StatusCode
 from pydantic_ai import UsageLimits
 from pydantic_ai.exceptions import (
     FallbackExceptionGroup,
@@ -32,7 +31,7 @@ from watchfloor_agents.generative.metered import Sleep, Terms
 from watchfloor_agents.generative.output import Proposal
 from watchfloor_agents.generative.providers import ReadyModel
 from watchfloor_agents.generative.rendering import case_text
-from watchfloor_agents.generative.result import Failure, GenerativeResult
+from watchfloor_agents.generative.result import Failure, GenerativeResult, run_attributes, trace_outcome
 from watchfloor_agents.generative.settings import ModelSettings
 from watchfloor_agents.generative.spending import Allowance, Meter, ModelCall, OverBudgetError
 from watchfloor_agents.generative.tools import plugged_tools, tool_schemas
@@ -40,7 +39,7 @@ from watchfloor_agents.investigation.view import CaseView
 from watchfloor_agents.tooling.tool import ToolForm
 from watchfloor_core.canonical import JsonValue, canonical
 from watchfloor_core.report import Report
-from watchfloor_core.telemetry import Operation, SpanAttribute, SpanName, span
+from watchfloor_core.telemetry import SpanAttribute, SpanName, span
 
 _log = logging.getLogger(__name__)
 _TASK: Final = "Investigate this incident."
@@ -87,7 +86,7 @@ async def research(
     desk = Desk(view, ask, max_calls=settings.max_tool_calls, max_events=settings.max_events)
     terms = Terms(settings=settings, meter=meter, prompt=PROMPT, sleep=sleep)
     version = version_of(models, tools)
-    with span(SpanName.INVOKE_AGENT, _attributes(view, version)) as current:
+    with span(SpanName.INVOKE_AGENT, run_attributes(view, AGENT_NAME, version)) as current:
         proposal: Proposal | None = None
         report: Report | None = None
         failure: Failure | None = None
@@ -104,7 +103,7 @@ async def research(
             failure, detail = _failure(error)
             _log.warning("research on %s failed: %s (%s)", view.case.incident_id, detail, type(error).__qualname__)
             current.set_attribute(SpanAttribute.ERROR_TYPE, type(error).__qualname__)
-        _trace_outcome(current, failure)
+        trace_outcome(current, failure)
         return GenerativeResult(
             report=report,
             failure=failure,
@@ -184,21 +183,3 @@ def _engine(meter: Meter, models: Sequence[ReadyModel]) -> str:
     """Of the model that answered last."""
     answered = [one.model for one in meter.calls if not one.error]
     return f"generative:{answered[-1] if answered else models[0].choice.name}"
-
-
-def _attributes(view: CaseView, version: str) -> dict[str, str | int]:
-    return {
-        SpanAttribute.GEN_AI_OPERATION_NAME: Operation.INVOKE_AGENT,
-        SpanAttribute.GEN_AI_AGENT_NAME: AGENT_NAME,
-        SpanAttribute.GEN_AI_AGENT_VERSION: version,
-        SpanAttribute.TENANT: view.case.tenant,
-        SpanAttribute.INCIDENT_ID: view.case.incident_id,
-        SpanAttribute.INCIDENT_REVISION: view.case.revision,
-    }
-
-
-def _trace_outcome(current: Span, failure: Failure | None) -> None:
-    current.set_attribute(SpanAttribute.OUTCOME, "succeeded" if failure is None else "failed")
-    if failure is not None:
-        current.set_attribute(SpanAttribute.REFUSAL_CODE, failure.value)
-        current.set_status(Status(StatusCode.ERROR))

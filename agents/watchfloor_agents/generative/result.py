@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from opentelemetry.trace import Span, Status, StatusCode
+
 from watchfloor_agents.generative.desk import ToolUse
 from watchfloor_agents.generative.prompt import Prompt
 from watchfloor_agents.generative.spending import ModelCall
-from watchfloor_agents.investigation.view import Answer
+from watchfloor_agents.investigation.view import Answer, CaseView
 from watchfloor_core.report import Report
+from watchfloor_core.telemetry import Operation, SpanAttribute
 
 
 class Failure(StrEnum):
@@ -58,3 +61,23 @@ class GenerativeResult:
     @property
     def micro_usd(self) -> int:
         return sum(one.micro_usd for one in self.calls)
+
+
+def trace_outcome(current: Span, failure: Failure | None) -> None:
+    """Say on the span of a second engine's run how it ended."""
+    current.set_attribute(SpanAttribute.OUTCOME, "succeeded" if failure is None else "failed")
+    if failure is not None:
+        current.set_attribute(SpanAttribute.REFUSAL_CODE, failure.value)
+        current.set_status(Status(StatusCode.ERROR))
+
+
+def run_attributes(view: CaseView, agent: str, version: str) -> dict[str, str | int]:
+    """Of the span of a second engine's run."""
+    return {
+        SpanAttribute.GEN_AI_OPERATION_NAME: Operation.INVOKE_AGENT,
+        SpanAttribute.GEN_AI_AGENT_NAME: agent,
+        SpanAttribute.GEN_AI_AGENT_VERSION: version,
+        SpanAttribute.TENANT: view.case.tenant,
+        SpanAttribute.INCIDENT_ID: view.case.incident_id,
+        SpanAttribute.INCIDENT_REVISION: view.case.revision,
+    }

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import anyio
 import orjson
-from opentelemetry.trace import Span, Status, StatusCode
 from pydantic import ValidationError
 
 from watchfloor_agents.generative.admission import OTHER, StoppedError, admitted
@@ -22,7 +21,7 @@ from watchfloor_agents.generative.claims import opinion_before, report_of
 from watchfloor_agents.generative.desk import Ask, Desk, RefusedQuestionError, SourcesFailedError
 from watchfloor_agents.generative.output import Proposal
 from watchfloor_agents.generative.questions import MAX_HOURS, MAX_LIMIT
-from watchfloor_agents.generative.result import Failure, GenerativeResult
+from watchfloor_agents.generative.result import Failure, GenerativeResult, run_attributes, trace_outcome
 from watchfloor_agents.investigation.case import InvestigationCase
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
 from watchfloor_agents.opinion.budget import OpinionBudget
@@ -33,7 +32,7 @@ from watchfloor_core.context import Asked, LookUp, ToolCall, asked_from_json
 from watchfloor_core.errors import RecordError
 from watchfloor_core.logs.query import Aggregate, Select
 from watchfloor_core.report import Finding, Report
-from watchfloor_core.telemetry import Operation, SpanAttribute, SpanName, span
+from watchfloor_core.telemetry import SpanAttribute, SpanName, span
 from watchfloor_core.untrusted import escape_untrusted
 
 _log = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ async def consult(
     desk = Desk(view, ask, max_calls=budget.max_calls, max_events=budget.max_events)
     for evidence in view.evidence.values():
         desk.handles.of(evidence)
-    with span(SpanName.INVOKE_AGENT, _attributes(view, engine)) as current:
+    with span(SpanName.INVOKE_AGENT, run_attributes(view, engine.agent, engine.version)) as current:
         proposal: Proposal | None = None
         report: Report | None = None
         failure: Failure | None = None
@@ -92,7 +91,7 @@ async def consult(
             failure, detail = _failure(error)
             _log.warning("engine %s on %s failed: %s", engine.agent, view.case.incident_id, detail)
             current.set_attribute(SpanAttribute.ERROR_TYPE, type(error).__qualname__)
-        _trace_outcome(current, failure)
+        trace_outcome(current, failure)
         return GenerativeResult(
             report=report,
             failure=failure,
@@ -178,21 +177,3 @@ def _failure(error: Exception) -> tuple[Failure, str]:
             return Failure.BAD_OUTPUT, "its answer was not in the form asked for"
         case _:
             return Failure.BROKEN, f"it failed with {type(error).__qualname__}"
-
-
-def _attributes(view: CaseView, engine: PluggedEngine) -> dict[str, str | int]:
-    return {
-        SpanAttribute.GEN_AI_OPERATION_NAME: Operation.INVOKE_AGENT,
-        SpanAttribute.GEN_AI_AGENT_NAME: engine.agent,
-        SpanAttribute.GEN_AI_AGENT_VERSION: engine.version,
-        SpanAttribute.TENANT: view.case.tenant,
-        SpanAttribute.INCIDENT_ID: view.case.incident_id,
-        SpanAttribute.INCIDENT_REVISION: view.case.revision,
-    }
-
-
-def _trace_outcome(current: Span, failure: Failure | None) -> None:
-    current.set_attribute(SpanAttribute.OUTCOME, "succeeded" if failure is None else "failed")
-    if failure is not None:
-        current.set_attribute(SpanAttribute.REFUSAL_CODE, failure.value)
-        current.set_status(Status(StatusCode.ERROR))

@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from watchfloor_agents.investigation.sample_case import require
 from watchfloor_agents.plugged.messages import MAX_SAID
 from watchfloor_agents.tooling.calling import MAX_FACTS, MAX_FIELDS, MAX_TEXT, _fields
 from watchfloor_agents.tooling.form import form_of
@@ -40,9 +41,9 @@ def check_tool(tool: ReadingTool, *, knows: Mapping[str, JsonValue]) -> None:
 
     ``knows``: arguments, as JSON, for which it has an answer.
     """
-    _require(isinstance(tool, ReadingTool), "it lacks a member of ReadingTool")
-    _require(bool(_NAME.fullmatch(tool.name)), f"its name is {tool.name!r}; expected a-z, 0-9 and _")
-    _require(bool(tool.version), "it has no version, so that nobody can tell what an answer depended on")
+    require(isinstance(tool, ReadingTool), "it lacks a member of ReadingTool")
+    require(bool(_NAME.fullmatch(tool.name)), f"its name is {tool.name!r}; expected a-z, 0-9 and _")
+    require(bool(tool.version), "it has no version, so that nobody can tell what an answer depended on")
     try:
         form_of(tool)
     except ValueError as error:
@@ -50,8 +51,8 @@ def check_tool(tool: ReadingTool, *, knows: Mapping[str, JsonValue]) -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(tool.arguments)
     arguments = adapter.validate_python(dict(knows))
     found = _said(tool, arguments)
-    _require(bool(found), "it does not know what it is said to know")
-    _require(_said(tool, arguments) == found, "equal arguments have different answers")
+    require(bool(found), "it does not know what it is said to know")
+    require(_said(tool, arguments) == found, "equal arguments have different answers")
     for name in knows:
         for value in _HOSTILE:
             try:
@@ -64,17 +65,12 @@ def check_tool(tool: ReadingTool, *, knows: Mapping[str, JsonValue]) -> None:
 def _said(tool: ReadingTool, arguments: object) -> list[JsonValue]:
     """What a caller would get, whole."""
     content = orjson.dumps(list(tool.read(arguments)))
-    _require(len(content) <= MAX_SAID, f"it says {len(content):,} bytes at once, {MAX_SAID:,} are read")
+    require(len(content) <= MAX_SAID, f"it says {len(content):,} bytes at once, {MAX_SAID:,} are read")
     found: list[JsonValue] = orjson.loads(content)
-    _require(len(found) <= MAX_FACTS, f"it gives {len(found)} facts, {MAX_FACTS} count")
+    require(len(found) <= MAX_FACTS, f"it gives {len(found)} facts, {MAX_FACTS} count")
     for one in found:
         fits = isinstance(one, dict) and _fields(one) == one and bool(one)
-        _require(
+        require(
             fits, f"a fact is flat, of text up to {MAX_TEXT:,} and whole numbers, {MAX_FIELDS} at most: {one!r:.200}"
         )
     return found
-
-
-def _require(holds: bool, problem: str) -> None:
-    if not holds:
-        raise AssertionError(problem)

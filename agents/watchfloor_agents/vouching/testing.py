@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from watchfloor_agents.investigation.sample_case import require
 from watchfloor_agents.vouching.endorser import LabelEndorser, NamedValue
 from watchfloor_guardrails.catalogue import CATALOGUE
 
@@ -28,16 +29,16 @@ def check_endorser(endorser: LabelEndorser, *, vouches_for: NamedValue, not_for:
 
     ``vouches_for``: a value that it vouches for; ``not_for``: such as it must not, of the same kind among them.
     """
-    _require(isinstance(endorser, LabelEndorser), "it lacks a member of LabelEndorser")
-    _require(bool(_NAME.fullmatch(endorser.name)), f"its name is {endorser.name!r}; expected a-z, 0-9 and _")
-    _require(bool(endorser.version), "it has no version, so that nobody can tell who vouched")
-    _require(bool(not_for), "name a value that it does not vouch for: one that vouches for all is none")
-    _require(_said(endorser, vouches_for), "it does not vouch for what it is said to vouch for")
-    _require(_said(endorser, vouches_for), "it says otherwise the second time")
+    require(isinstance(endorser, LabelEndorser), "it lacks a member of LabelEndorser")
+    require(bool(_NAME.fullmatch(endorser.name)), f"its name is {endorser.name!r}; expected a-z, 0-9 and _")
+    require(bool(endorser.version), "it has no version, so that nobody can tell who vouched")
+    require(bool(not_for), "name a value that it does not vouch for: one that vouches for all is none")
+    require(_said(endorser, vouches_for), "it does not vouch for what it is said to vouch for")
+    require(_said(endorser, vouches_for), "it says otherwise the second time")
     for one in not_for:
-        _require(not _said(endorser, one), f"it vouches for {one.value!r}")
+        require(not _said(endorser, one), f"it vouches for {one.value!r}")
     for text in _HOSTILE:
-        _require(not _said(endorser, replace(vouches_for, value=text)), f"it vouches for {text[:40]!r}")
+        require(not _said(endorser, replace(vouches_for, value=text)), f"it vouches for {text[:40]!r}")
     for other in CATALOGUE:
         # Whatever it knows of this value, it was asked about one action.
         if other != vouches_for.action_class:
@@ -50,10 +51,5 @@ def _said(endorser: LabelEndorser, value: NamedValue) -> bool:
         said = endorser.vouches(value)
     except Exception:  # noqa: BLE001  # as where it runs
         return False
-    _require(isinstance(said, bool), f"it says {said!r:.80}; expected True or False")
+    require(isinstance(said, bool), f"it says {said!r:.80}; expected True or False")
     return said
-
-
-def _require(holds: bool, problem: str) -> None:
-    if not holds:
-        raise AssertionError(problem)

@@ -42,19 +42,14 @@ class DetectionFilter:
     """Its UUID; of a filter that has none its title."""
     title: str
     parsed: SigmaFilter
+    rules: frozenset[str] | None
+    """Ids and names, in lower case, of the rules that it is for; None: any."""
     condition: SigmaRule
     """What an event must be for a rule to go on reporting it, as a rule of its own."""
 
-    def is_for(self, rule: SigmaRule) -> bool:
-        """By the rule's id or name, and its log source."""
-        wanted = self.parsed.filter.rules
-        if isinstance(wanted, list):
-            named = {str(rule.id).lower() if rule.id else "", str(rule.name).lower() if rule.name else ""} - {""}
-            if not named & {str(one.reference).lower() for one in wanted}:
-                return False
-        elif wanted != "any":
-            return False
-        return rule.logsource in self.parsed.logsource
+    def is_for(self, names: frozenset[str], rule: SigmaRule) -> bool:
+        """``names``: the rule's, in lower case."""
+        return (self.rules is None or not self.rules.isdisjoint(names)) and rule.logsource in self.parsed.logsource
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,8 @@ class FilterSet:
 
     def of(self, rule: SigmaRule) -> tuple[int, ...]:
         """The numbers of the filters that are for this rule."""
-        return tuple(number for number, one in enumerate(self.filters) if one.is_for(rule))
+        names = frozenset(str(one).lower() for one in (rule.id, rule.name) if one)
+        return tuple(number for number, one in enumerate(self.filters) if one.is_for(names, rule))
 
 
 NO_FILTERS: Final = FilterSet()
@@ -139,7 +135,13 @@ def _read(name: str, document: Any) -> DetectionFilter | RefusedRule:
         condition = _condition_of(parsed)
     except (SigmaError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         return RefusedRule(name, title, f"is no valid Sigma filter: {short_of(error)}")
-    return DetectionFilter(name, str(parsed.id) if parsed.id is not None else title, title, parsed, condition)
+    id_ = str(parsed.id) if parsed.id is not None else title
+    return DetectionFilter(name, id_, title, parsed, _rules_of(parsed), condition)
+
+
+def _rules_of(parsed: SigmaFilter) -> frozenset[str] | None:
+    wanted = parsed.filter.rules
+    return None if isinstance(wanted, str) else frozenset(str(one.reference).lower() for one in wanted)
 
 
 def _condition_of(parsed: SigmaFilter) -> SigmaRule:

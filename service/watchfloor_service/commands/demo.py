@@ -148,7 +148,8 @@ def _tell_story(settings: Settings, plan: Plan, outcome: Outcome) -> None:
         prefix = command_prefix(settings)
         out.print(f"decide:     {prefix} approvals show {story.proposed[0].id} --tenant {plan.tenant}", soft_wrap=True)
         out.print(
-            f"            (while this or `{prefix} up` runs; `{prefix} keys new` makes a key to sign)", soft_wrap=True
+            f"            (while `{prefix} up` runs, or this without --once; `{prefix} keys new` makes a key to sign)",
+            soft_wrap=True,
         )
     for line in where_next(settings, plan.tenant, story.summary):
         out.print(line, soft_wrap=True)

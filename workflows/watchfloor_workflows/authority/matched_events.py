@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ PRODUCT: Final = "sigma"
 """The detector whose alerts a Sigma filter can name."""
 MAX_EVENTS: Final = 2_000
 _PLACES: Final = (
-    select(observation.c.incident_id, record.c.batch_id, record.c.position)
+    select(observation.c.incident_id, record.c.batch_id, record.c.position, record.c.fingerprint)
     .distinct()
     .select_from(observation)
     .join(shape, and_(shape.c.tenant == observation.c.tenant, shape.c.id == observation.c.shape_id))
@@ -42,6 +43,20 @@ _PLACES: Final = (
     .order_by(record.c.batch_id, record.c.position)
     .limit(MAX_EVENTS + 1)
 )
+_EXPECTED: Final = (
+    select(observation.c.incident_id, func.sum(observation.c.alerts).label("alerts"))
+    .select_from(observation)
+    .join(shape, and_(shape.c.tenant == observation.c.tenant, shape.c.id == observation.c.shape_id))
+    .join(detector, and_(detector.c.tenant == shape.c.tenant, detector.c.id == shape.c.detector_id))
+    .where(
+        observation.c.tenant == bindparam("tenant"),
+        observation.c.incident_id.in_(bindparam("incidents", expanding=True)),
+        detector.c.product == PRODUCT,
+        func.lower(detector.c.uid) == bindparam("uid"),
+    )
+    .group_by(observation.c.incident_id)
+)
+"""How many alerts of the rule each incident was made of, whether or not they are still kept."""
 _RAW: Final = (
     select(batch.c.first_position, batch_raw.c.data, batch_raw.c.lengths)
     .join(batch_raw, batch_raw.c.batch_id == batch.c.id)
@@ -68,13 +83,13 @@ def matched_events(
 ) -> tuple[MatchedEvent, ...] | None:
     """The events of the rule ``uid`` (lower case) in these incidents; None where not all of them can be looked at.
 
-    They are too many, or the original of one is no longer kept, or is not of the form that names its event.
+    They are too many, or retention has deleted one or its original, or that is not of the form that names its event.
     """
     if not incidents:
         return ()
     asked = {"tenant": tenant, "uid": uid, "incidents": sorted(incidents)}
     places = connection.execute(_PLACES, asked).all()
-    if len(places) > MAX_EVENTS:
+    if len(places) > MAX_EVENTS or not _is_complete(connection, asked, places):
         return None
     batches: dict[int, tuple[int, list[bytes]] | None] = {}
     found: list[MatchedEvent] = []
@@ -87,6 +102,14 @@ def matched_events(
             return None
         found.append(one)
     return tuple(found)
+
+
+def _is_complete(connection: Connection, asked: Mapping[str, Any], places: Sequence[Any]) -> bool:
+    """False where an incident was made of more alerts than are found: what is gone may be what a filter would hide."""
+    kept: defaultdict[str, set[bytes]] = defaultdict(set)
+    for place in places:
+        kept[place.incident_id].add(bytes(place.fingerprint))
+    return all(len(kept[row.incident_id]) >= row.alerts for row in connection.execute(_EXPECTED, asked))
 
 
 def _originals(connection: Connection, tenant: str, batch_id: int) -> tuple[int, list[bytes]] | None:

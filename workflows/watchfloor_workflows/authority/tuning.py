@@ -37,7 +37,7 @@ from watchfloor_workflows.authority.drafting import announce, prepare_action
 from watchfloor_workflows.authority.incident_view import facts_from
 from watchfloor_workflows.authority.leases import undo_draft
 from watchfloor_workflows.authority.matched_events import PRODUCT, MatchedEvent, matched_events
-from watchfloor_workflows.authority.records import list_proposals, read_proposal
+from watchfloor_workflows.authority.records import read_proposal
 from watchfloor_workflows.authority.responding import is_proposed_at_all
 from watchfloor_workflows.policy import Policy
 from watchfloor_workflows.standing import StoredIncident, last_human_word
@@ -48,7 +48,7 @@ MAX_INCIDENTS: Final = 200
 """In which one rule may have fired. Beyond that not all can be looked at, and then nothing is proposed."""
 ASKED_AGAIN_AFTER_S: Final = 30 * 86_400
 """A filter that people refused, or did not decide on, is not proposed again before that."""
-_OPEN: Final = (ProposalStatus.DRAFTED, ProposalStatus.WAITING, ProposalStatus.APPROVED)
+_OPEN: Final = [status.value for status in ProposalStatus if status.is_open]
 _RULES: Final = (
     select(func.lower(detector.c.uid).label("uid"), func.min(detector.c.title).label("title"))
     .select_from(observation)
@@ -86,7 +86,7 @@ _ASKED: Final = select(
         action_proposal.c.draft["action_class"].as_string() == CREATE_FILTER,
         action_proposal.c.draft[("target", "value")].as_string() == bindparam("value"),
         or_(
-            action_proposal.c.status.in_([status.value for status in ProposalStatus if status.is_open]),
+            action_proposal.c.status.in_(_OPEN),
             and_(
                 action_proposal.c.created_us > bindparam("since_us"),
                 action_proposal.c.status.in_((ProposalStatus.DENIED.value, ProposalStatus.EXPIRED.value)),
@@ -103,13 +103,20 @@ _ASKED: Final = select(
     )
     .label("is_held"),
 )
+_WAITING: Final = select(
+    action_proposal.c.id, action_proposal.c.draft[("target", "value")].as_string().label("value")
+).where(
+    action_proposal.c.tenant == bindparam("tenant"),
+    action_proposal.c.draft["action_class"].as_string() == CREATE_FILTER,
+    action_proposal.c.status.in_(_OPEN),
+)
 _HELD: Final = select(lease.c.proposal_id, lease.c.target_value).where(
     lease.c.tenant == bindparam("tenant"), lease.c.action_class == CREATE_FILTER, lease.c.state == "open"
 )
 _UNDONE: Final = select(action_proposal.c.id).where(
     action_proposal.c.tenant == bindparam("tenant"),
     action_proposal.c.undo_of == bindparam("origin"),
-    action_proposal.c.status.in_([status.value for status in ProposalStatus if status.is_open]),
+    action_proposal.c.status.in_(_OPEN),
 )
 
 
@@ -159,9 +166,9 @@ def _sighting(one: MatchedEvent, word: Word) -> Sighting:
 def _see_again(connection: Connection, held: StoredIncident) -> list[Decision]:
     """What would hide, or hides, an incident that is not harmless after all is voided, or proposed to be taken back."""
     waiting = [
-        (stored, wanted)
-        for stored in list_proposals(connection, held.tenant, statuses=_OPEN, limit=500)
-        if stored.draft.action_class == CREATE_FILTER and (wanted := _filter_of(str(stored.draft.target.value)))
+        (row.id, wanted)
+        for row in connection.execute(_WAITING, {"tenant": held.tenant})
+        if (wanted := _filter_of(row.value))
     ]
     live = [
         (row.proposal_id, wanted)
@@ -173,9 +180,9 @@ def _see_again(connection: Connection, held: StoredIncident) -> list[Decision]:
     rules = {wanted.rule for _, wanted in waiting} | {wanted.rule for _, wanted in live}
     events = {rule: matched_events(connection, held.tenant, rule, [held.id]) for rule in sorted(rules)}
     why = f"incident {held.id} is {held.verdict}, and it would be set aside"
-    for stored, wanted in waiting:
+    for proposal_id, wanted in waiting:
         if _hides(wanted, events[wanted.rule]):
-            announce(connection, held.tenant, stored.id, "void", why)
+            announce(connection, held.tenant, proposal_id, "void", why)
     drafts = []
     for proposal_id, wanted in live:
         if not _hides(wanted, events[wanted.rule]):
