@@ -170,7 +170,7 @@ def _request(proposal: ActionProposal, context: ActionContext, level: AutonomyLe
         in_inventory=proposal.blast.in_inventory,
         blast_assets=proposal.blast.assets,
         blast_users=proposal.blast.users,
-        is_reversible=proposal.undo_class is not None,
+        is_reversible=proposal.known_class is not None and proposal.known_class.is_reversible,
         is_tainted=bool(proposal.tainted),
         is_undo=context.undoes is not None,
         lease_s=proposal.lease_s,

@@ -24,6 +24,10 @@ class NotDoneError(WatchfloorError):
     """The tool says for certain that nothing was changed. Anything else that it raises leaves the outcome open."""
 
 
+MAX_OUTPUT: Final = 16_384
+"""Characters that are kept of what an action gives."""
+
+
 class Effect(StrEnum):
     """What reading back shows."""
 
@@ -55,6 +59,8 @@ class ReadBack:
     state: TargetState
     text: str
     """For a person: what was looked at and what was found."""
+    output: str = ""
+    """What the action gave beside its effect, e.g. a command's output. An attacker may have written it."""
 
 
 @final

@@ -15,6 +15,7 @@ from watchfloor_guardrails.action import MAX_TEXT, Labelled
 from watchfloor_guardrails.catalogue import CREATE_FILTER, TargetKind
 from watchfloor_guardrails.proposal import ActionProposal
 from watchfloor_guardrails.rule_filter import parse_filter
+from watchfloor_guardrails.touching import touches_nothing
 
 
 def render_view(proposal: ActionProposal) -> str:
@@ -68,6 +69,9 @@ def _labelled(value: Labelled) -> str:
 
 
 def _undo(proposal: ActionProposal) -> str:
+    known = proposal.known_class
+    if proposal.undo_class is None and known is not None and known.leaves_nothing:
+        return "none is needed: nothing of it remains"
     if proposal.undo_class is None:
         return "none: THIS CANNOT BE TAKEN BACK"
     if proposal.lease_s is None:
@@ -94,6 +98,8 @@ def _touched(proposal: ActionProposal) -> str:
     if proposal.target_kind == TargetKind.FILTER:
         less = "less" if proposal.action_class == CREATE_FILTER else "again all"
         return f"no system; {less} is seen of one host"
+    if touches_nothing(proposal.target_kind):
+        return "no system; people read it"
     if not blast.in_inventory:
         return "nothing that the inventory lists; counts as one asset"
     share = f"{blast.fleet_ppm / 10_000:.4f} %"

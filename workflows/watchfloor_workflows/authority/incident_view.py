@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, exists, select
 
-from watchfloor_core.alert import EntityKind, Severity
+from watchfloor_core.alert import Severity
 from watchfloor_core.errors import NotFoundError
 from watchfloor_core.ledger.merkle import merkle_root
 from watchfloor_core.store.schema import asset as asset_table
@@ -16,7 +16,8 @@ from watchfloor_core.store.schema import entity, incident_entity, ledger_entry, 
 from watchfloor_guardrails.blast import Blast, InventoryHit, blast_of
 from watchfloor_guardrails.catalogue import TargetKind
 from watchfloor_guardrails.incident_facts import IncidentFacts
-from watchfloor_guardrails.rule_filter import parse_filter
+from watchfloor_guardrails.matrix import UNKNOWN_TIER
+from watchfloor_guardrails.touching import entity_of, touches_nothing
 from watchfloor_workflows.authority.budgets import inventory_size
 from watchfloor_workflows.authority.spelling import spelled
 from watchfloor_workflows.proposal import case_of
@@ -65,8 +66,8 @@ SELECT_TARGET: Final = (
     )
     .where(
         entity.c.tenant == bindparam("tenant"),
-        entity.c.kind == bindparam("kind"),
-        entity.c.value == bindparam("spelled"),
+        entity.c.kind == bindparam("asset_kind"),
+        entity.c.value == bindparam("asset_value"),
         incident_entity.c.incident_id == bindparam("incident_id"),
     )
     .limit(1)
@@ -109,10 +110,12 @@ def evidence_root(connection: Connection, tenant: str, incident_id: str) -> str:
 
 def blast_on(connection: Connection, tenant: str, kind: str, value: str) -> Blast:
     """What acting on this target touches, by the inventory."""
-    if kind == TargetKind.FILTER:
-        # Less is seen on its host, which is not held back: none of ours is contained by it.
-        return replace(_blast(connection, tenant, "host", _host_of(value)), in_inventory=False)
-    return _blast(connection, tenant, kind, spelled(kind, value))
+    if touches_nothing(kind):
+        return Blast(0, 0, 0, UNKNOWN_TIER, in_inventory=False)
+    touched = asset_of(kind, value)
+    blast = _blast(connection, tenant, touched["asset_kind"], touched["asset_value"])
+    # Less is seen on a filter's host, which is not held back: none of ours is contained by it.
+    return replace(blast, in_inventory=False) if kind == TargetKind.FILTER else blast
 
 
 def _blast(connection: Connection, tenant: str, kind: str, value: str) -> Blast:
@@ -121,19 +124,10 @@ def _blast(connection: Connection, tenant: str, kind: str, value: str) -> Blast:
     return blast_of(hits, inventory_size(connection, tenant))
 
 
-def _host_of(value: str) -> str:
-    try:
-        return parse_filter(value).host
-    except ValueError:
-        # No tool takes it; it touches nothing that is known.
-        return ""
-
-
 def asset_of(kind: str, value: str) -> dict[str, str]:
-    """Kind and value under which the inventory has what an action touches: of a filter its host."""
-    if kind == TargetKind.FILTER:
-        return {"asset_kind": EntityKind.HOST.value, "asset_value": _host_of(value)}
-    return {"asset_kind": kind, "asset_value": spelled(kind, value)}
+    """Kind and value under which the inventory has what an action touches."""
+    entity_kind, named = entity_of(kind, value)
+    return {"asset_kind": entity_kind, "asset_value": spelled(entity_kind, named)}
 
 
 def groups_on(connection: Connection, tenant: str, kind: str, value: str) -> tuple[str, ...]:
@@ -155,5 +149,5 @@ def holds_untrusted_input(connection: Connection, tenant: str, incident_id: str)
 
 
 def _has_target(connection: Connection, held: StoredIncident, kind: str, value: str) -> bool:
-    asked = {"tenant": held.tenant, "kind": kind, "spelled": spelled(kind, value), "incident_id": held.id}
+    asked = {"tenant": held.tenant, "incident_id": held.id, **asset_of(kind, value)}
     return connection.execute(SELECT_TARGET, asked).first() is not None

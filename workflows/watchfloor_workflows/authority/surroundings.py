@@ -37,7 +37,6 @@ from watchfloor_workflows.authority.kill_switch import read_switches
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.run_facts import facts_of as run_facts_of
 from watchfloor_workflows.authority.run_facts import note_facts
-from watchfloor_workflows.authority.spelling import spelled
 from watchfloor_workflows.policy import Policy
 
 HOUR_US: Final = 3_600 * MICROSECONDS
@@ -190,7 +189,6 @@ def _standing(connection: Connection, stored: StoredProposal, proposal: ActionPr
         "tool": proposal.tool,
         "kind": kind,
         "value": value,
-        "spelled": spelled(kind, value),
         **asset_of(kind, value),
         "version_digest": version_digest(proposal.proposer, proposal.tool_pin),
         "since_us": now_us - HOUR_US,
