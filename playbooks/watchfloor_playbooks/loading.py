@@ -8,6 +8,7 @@ from typing import Final
 from watchfloor_core.canonical import canonical
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_guardrails.yaml_source import Document, read_yaml
+from watchfloor_playbooks.extension import check_extension
 from watchfloor_playbooks.findings import EnoughFoundError, Findings, Report
 from watchfloor_playbooks.flow import Flow
 from watchfloor_playbooks.formats import check_formats
@@ -58,6 +59,7 @@ def _checked(document: Document, findings: Findings) -> Parts:
         check_variables(parts, flow, findings)
         check_formats(parts, findings)
         check_summary(parts, findings)
+        check_extension(parts, findings)
     if not findings.has_errors():
         try:
             # What is written has to be read again, also where YAML holds what JSON readers disagree on.

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from watchfloor_playbooks.part import MOST_ENTRIES, Contact, Entries, Location, Part, References, Text, Texts
+from watchfloor_playbooks.vocabulary import OWN_COMMAND
 
 # --- Commands, section 5 ---------------------------------------------------------------------------------------------
 
@@ -49,7 +50,21 @@ class OpenC2Command(Command):
     content_b64: Text
 
 
+class WatchfloorCommand(Command):
+    """Ours: one action of Watchfloor's catalogue, see docs/reference/playbooks.md."""
+
+    action_class: Text
+    target: Text
+    """The value, with variables in it."""
+    arguments: dict[str, Text] | None = None
+    tool: Text | None = None
+    """A configured tool; None takes the tenant's tool for the action class."""
+    lease_s: Annotated[int, Field(ge=1)] | None = None
+    """So many seconds a containment lasts; None takes the policy's standard."""
+
+
 COMMANDS: Final[Mapping[str, type[Command]]] = {
+    OWN_COMMAND: WatchfloorCommand,
     **dict.fromkeys(("manual", "bash", "caldera-cmd", "powershell", "ssh"), ShellCommand),
     **dict.fromkeys(("elastic", "jupyter", "kestrel", "sigma", "yara"), EncodedCommand),
     "http-api": HttpCommand,

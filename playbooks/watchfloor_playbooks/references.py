@@ -11,7 +11,7 @@ from watchfloor_playbooks.findings import Findings
 from watchfloor_playbooks.model import STEPS, ActionStep
 from watchfloor_playbooks.objects import AGENT_TARGETS, AUTHENTICATIONS, MARKINGS, AgentTarget
 from watchfloor_playbooks.shape import Parts
-from watchfloor_playbooks.vocabulary import COMMAND_TYPES, IDENTIFIER, prefix_of
+from watchfloor_playbooks.vocabulary import COMMAND_TYPES, IDENTIFIER, OWN_COMMAND, prefix_of
 
 _NAMING: Final = (
     "workflow",
@@ -118,7 +118,7 @@ def _check_steps(parts: Parts, findings: Findings) -> None:
                 findings.error((*path, "targets", index), message)
         for index, command in enumerate(step.commands):
             kind = command.get("type")
-            if isinstance(kind, str) and kind not in COMMAND_TYPES:
+            if isinstance(kind, str) and kind not in COMMAND_TYPES and kind != OWN_COMMAND:
                 said = f"{quote_untrusted(kind, 60)} is no type of command of the standard; only an agent that knows it"
                 findings.warn((*path, "commands", index, "type"), f"{said} can carry it out")
     _check_kind(parts.agents, "agent_definitions", findings)

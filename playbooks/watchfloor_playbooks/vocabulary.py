@@ -35,6 +35,8 @@ COMMAND_TYPES: Final = frozenset(
         "yara",
     }
 )
+OWN_COMMAND: Final = "watchfloor-action"
+"""Beside those of the standard, whose vocabulary is open."""
 VARIABLE_TYPES: Final = frozenset(
     {
         "bool",

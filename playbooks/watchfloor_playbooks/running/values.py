@@ -1,0 +1,80 @@
+"""What variables hold while a playbook runs, each with who could have written it, and texts that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from pydantic import JsonValue
+
+from watchfloor_core.alert import Integrity
+from watchfloor_core.canonical import canonical
+from watchfloor_core.errors import RecordError
+from watchfloor_core.untrusted import quote_untrusted
+from watchfloor_guardrails.action import Labelled
+from watchfloor_playbooks.condition import ConditionError
+from watchfloor_playbooks.evaluation import value_of
+from watchfloor_playbooks.part import Variable
+from watchfloor_playbooks.vocabulary import REFERENCE
+
+WRITTEN: Final = Integrity.HUMAN
+"""The label of what stands in the playbook itself: people wrote, reviewed and loaded it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One variable's value."""
+
+    value: JsonValue
+    """Text, an object, or None for "not known"."""
+    integrity: Integrity = WRITTEN
+    endorsed_by: str | None = None
+
+    @classmethod
+    def of(cls, labelled: Labelled) -> Held:
+        return cls(str(labelled.value), labelled.integrity, labelled.endorsed_by)
+
+
+Values: TypeAlias = Mapping[str, Held]
+
+
+def checked(name: str, declared: Variable, held: Held) -> Held:
+    """The value once it is of the declared type. Raises `RecordError`."""
+    try:
+        value_of(name, declared.model_copy(update={"value": held.value}))
+    except ConditionError as error:
+        raise RecordError(str(error)) from error
+    return held
+
+
+def filled(text: str, values: Values) -> Labelled:
+    """The text with its variables in place; its label is the worst of its parts.
+
+    What was vouched for stays so only where the text is that one value and nothing else. Raises `RecordError` where a
+    variable is not known here, or has no value.
+    """
+    whole = REFERENCE.fullmatch(text)
+    if whole is not None:
+        held = held_in(values, whole.group(1))
+        return Labelled(text_of(held.value), held.integrity, held.endorsed_by)
+    used = [held_in(values, match.group(1)) for match in REFERENCE.finditer(text)]
+    told = REFERENCE.sub(lambda match: text_of(held_in(values, match.group(1)).value), text)
+    return Labelled(told, worst(used))
+
+
+def held_in(values: Values, name: str) -> Held:
+    """The value. Raises `RecordError` where there is none."""
+    held = values.get(name)
+    if held is None or held.value is None:
+        raise RecordError(f"{quote_untrusted(name, 60)} has no value")
+    return held
+
+
+def worst(used: Iterable[Held]) -> Integrity:
+    """The label of what is made of these and of the playbook's own words: an endorsement does not reach so far."""
+    return max((one.integrity for one in used), default=WRITTEN)
+
+
+def text_of(value: JsonValue) -> str:
+    return value if isinstance(value, str) else canonical(value).decode()
