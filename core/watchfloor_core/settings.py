@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     autonomy_file: Path | None = None
     """The autonomy matrix; none: ``autonomy.yaml`` in the data directory, else the one that ships."""
 
+    playbooks_folder: DirectoryPath | None = None
+    """Playbooks that may be run, ``*.json`` and ``*.yaml``; none: ``playbooks`` in the data directory."""
+    playbooks_signed: bool = False
+    """Only playbooks with a signature that holds, by a key that is registered here, are run."""
+
     # Temporal
     temporal_address: str | None = None
     """``host:port`` of a Temporal cluster; none: the embedded server."""

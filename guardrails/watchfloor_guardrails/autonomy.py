@@ -49,6 +49,8 @@ class CapName(StrEnum):
     DATA_HEALTH = "data_health"
     """A sensor is dark."""
     BUDGET = "budget"
+    PLAYBOOK = "playbook"
+    """The playbook wants no more autonomy for this step."""
     BREAKER = "breaker"
     """Tripped by a harm or a run of errors."""
 

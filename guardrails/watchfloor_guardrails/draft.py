@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from watchfloor_core.errors import RecordError
+from watchfloor_core.incident import AutonomyLevel
 from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.incident_facts import IncidentFacts
 from watchfloor_guardrails.proposal import Proposer
@@ -36,6 +37,10 @@ class ActionDraft:
     """Why, in the proposer's words. Shown as theirs, outside of what is signed."""
     undo_of: str | None = None
     """Id of the proposal that this takes back."""
+    run_id: str | None = None
+    """The playbook's run that this is a part of, which is told how it ends."""
+    max_level: AutonomyLevel | None = None
+    """The most autonomy that the proposer wants it to have. It can lower the level in force, never raise it."""
 
 
 _ADAPTER: TypeAdapter[ActionDraft] = TypeAdapter(ActionDraft)

@@ -82,6 +82,8 @@ class SealProposalResult:
     reason: str = ""
     lease_ends_us: int | None = None
     """Set where it was carried out before, and what it holds has not ended."""
+    run_id: str | None = None
+    """The playbook's run that is told how it ends."""
 
 
 @dataclass(frozen=True, slots=True)

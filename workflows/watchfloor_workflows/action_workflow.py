@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
 
 from watchfloor_core.clock import MICROSECONDS
 from watchfloor_core.notice import NoticeKind
@@ -70,21 +70,26 @@ class ActionWorkflow:
             await self._end_lease_in_time(order.lease_ends_us)
             return RunActionResult(ProposalStatus.SUCCEEDED, "")
         sealed = await self._seal()
-        if sealed.lease_ends_us is not None:
-            await self._end_lease_in_time(sealed.lease_ends_us)
+        ended, lease_ends_us = await self._decide_and_act(sealed)
+        if sealed.run_id is not None:
+            await self._report(sealed.run_id)
+        if lease_ends_us is not None:
+            await self._end_lease_in_time(lease_ends_us)
+        return ended
+
+    async def _decide_and_act(self, sealed: SealProposalResult) -> tuple[RunActionResult, int | None]:
+        """How it ended, and when what it holds is to end."""
         if not sealed.status.is_open:
-            return RunActionResult(sealed.status, sealed.reason)
+            return RunActionResult(sealed.status, sealed.reason), sealed.lease_ends_us
         outcome = await self._ask(sealed)
         if outcome is not ApprovalOutcome.APPROVED:
-            return RunActionResult(_STATUS_OF[outcome], "")
+            return RunActionResult(_STATUS_OF[outcome], ""), None
         granted = await self._grant()
         if granted.grant_id is None:
-            return RunActionResult(ProposalStatus.REFUSED, granted.reason)
+            return RunActionResult(ProposalStatus.REFUSED, granted.reason), None
         executed = await self._execute(granted.grant_id)
         await self._tell(NoticeKind.UNKNOWN if executed.status is ProposalStatus.UNKNOWN else NoticeKind.RECEIPT)
-        if executed.lease_ends_us is not None:
-            await self._end_lease_in_time(executed.lease_ends_us)
-        return RunActionResult(executed.status, executed.reason)
+        return RunActionResult(executed.status, executed.reason), executed.lease_ends_us
 
     async def _seal(self) -> SealProposalResult:
         """Look at the target where its credentials are, and seal and rule where none are."""
@@ -182,6 +187,14 @@ class ActionWorkflow:
             # A person has asked for the same, and that is under way.
             return False
         return undone.status is ProposalStatus.SUCCEEDED
+
+    async def _report(self, run_id: str) -> None:
+        """Have the playbook's run look; one that has ended meanwhile, or is not there, misses nothing."""
+        run = workflow.get_external_workflow_handle(wire.playbook_workflow_id(self._order.tenant, run_id))
+        try:
+            await run.signal(wire.WAKE)
+        except ApplicationError as error:
+            workflow.logger.info("run %s was not told of %s: %s", run_id, self._order.proposal_id, error)
 
     async def _tell(self, kind: NoticeKind) -> None:
         try:

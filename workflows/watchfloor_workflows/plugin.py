@@ -17,8 +17,9 @@ from watchfloor_workflows.approval_workflow import ApprovalWorkflow
 from watchfloor_workflows.codec import encrypting
 from watchfloor_workflows.incident import IncidentWorkflow
 from watchfloor_workflows.investigation_workflow import InvestigationWorkflow
+from watchfloor_workflows.playbook_workflow import PlaybookWorkflow
 
-WORKFLOWS: Final = (IncidentWorkflow, ActionWorkflow, ApprovalWorkflow, InvestigationWorkflow)
+WORKFLOWS: Final = (IncidentWorkflow, ActionWorkflow, ApprovalWorkflow, InvestigationWorkflow, PlaybookWorkflow)
 
 _OTHER_PACKAGES: Final = (
     "watchfloor_core",

@@ -80,3 +80,15 @@ FAIL_INVESTIGATION: Final = "fail_investigation"
 def investigation_workflow_id(tenant: str, incident_id: str, revision: int) -> str:
     """The one workflow that investigates a revision of an incident."""
     return f"investigation:{tenant}:{incident_id}:{revision}"
+
+
+PLAYBOOK_WORKFLOW: Final = "watchfloor.playbook"
+WAKE: Final = "wake"
+"""Signal."""
+TAKE_TURN: Final = "take_turn"
+TELL_TASK: Final = "tell_task"
+
+
+def playbook_workflow_id(tenant: str, run_id: str) -> str:
+    """The one workflow of a playbook's run."""
+    return f"playbook:{tenant}:{run_id}"

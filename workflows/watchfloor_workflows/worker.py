@@ -57,6 +57,9 @@ from watchfloor_workflows.investigation.stages import Investigator
 from watchfloor_workflows.investigation_activities import InvestigationActivities
 from watchfloor_workflows.notifying import Notifier
 from watchfloor_workflows.passkeys import relying_party
+from watchfloor_workflows.playbook_activities import PlaybookActivities
+from watchfloor_workflows.playbooks.relay import PlaybookRelay
+from watchfloor_workflows.playbooks.shelf import FolderShelf
 from watchfloor_workflows.plugged.loading import load_endorsers, load_engine, load_tools
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.relay import Relay
@@ -94,6 +97,7 @@ def incident_worker(
     activities: IncidentActivities,
     control: ControlActivities | None = None,
     investigations: Investigations | None = None,
+    playbooks: PlaybookActivities | None = None,
 ) -> Worker:
     """A Temporal worker for incidents, their actions and their investigations. Its workflows and sandbox come from the
     client's plugin."""
@@ -104,6 +108,7 @@ def incident_worker(
             *activities.all,
             *(control.all if control else ()),
             *(investigations.activities.all if investigations else ()),
+            *(playbooks.all if playbooks else ()),
         ],
         plugins=[investigations.plugin] if investigations else [],
         # A workflow task holds its place while its local activities wait for theirs: with many more places for the one
@@ -157,15 +162,17 @@ async def _work(
         notifier = Notifier(build_channels(channels))
         control = make_control(settings, store, policy, threads, notifier)
         investigations = make_investigations(settings, store, policy, threads, logs)
+        playbooks = PlaybookActivities(store, FolderShelf(settings, store), threads, notifier)
         async with (
             # Around all that records decisions: its last checkpoint covers what they did while they stopped.
             checkpoints_kept(store, settings),
-            incident_worker(client, settings, activities, control, investigations),
+            incident_worker(client, settings, activities, control, investigations, playbooks),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(relay.run(stop))
             tasks.create_task(action_relay.run(stop))
             tasks.create_task(investigation_relay.run(stop))
+            tasks.create_task(PlaybookRelay(client, store, settings, notifier).run(stop))
             tasks.create_task(_keep_house(store, settings, stop))
             if on_ready is not None:
                 on_ready()

@@ -33,8 +33,11 @@ _HEADLINES: Final = {
     NoticeKind.VETO_WINDOW: "Will be done unless somebody denies it",
     NoticeKind.ENDED: "No decision is waited for any more",
     NoticeKind.RECEIPT: "Done",
+    NoticeKind.TASK: "A playbook has a task for people",
+    NoticeKind.TASK_REMIND: "A playbook's task is still open",
     NoticeKind.UNKNOWN: "A person must look: whether it took effect cannot be told",
 }
+_TASKS: Final = frozenset({NoticeKind.TASK, NoticeKind.TASK_REMIND})
 _WAITING: Final = frozenset({NoticeKind.REQUEST, NoticeKind.REMIND, NoticeKind.ESCALATE, NoticeKind.VETO_WINDOW})
 
 
@@ -66,6 +69,7 @@ def defang(text: str, limit: int = MAX_LINE) -> str:
 
 def notice_text(notice: ApprovalNotice, public_url: str) -> NoticeText:
     """What ``notice`` says, with the console of ``public_url`` to look further."""
+    is_task = notice.kind in _TASKS
     return NoticeText(
         headline=_HEADLINES[notice.kind],
         facts=(
@@ -76,12 +80,12 @@ def notice_text(notice: ApprovalNotice, public_url: str) -> NoticeText:
             ("Deadline", to_iso(notice.deadline_us)),
             ("Tenant", defang(notice.tenant)),
             ("Incident", defang(notice.incident_id)),
-            ("Proposal", defang(notice.proposal_id)),
+            ("Run" if is_task else "Proposal", defang(notice.proposal_id)),
             ("Digest", defang(notice.digest)),
         ),
         is_waiting=notice.kind in _WAITING,
-        review_url=review_url(public_url, notice.proposal_id),
-        review_command=review_command(notice.proposal_id),
+        review_url=task_url(public_url, notice.proposal_id) if is_task else review_url(public_url, notice.proposal_id),
+        review_command=task_command(notice.proposal_id) if is_task else review_command(notice.proposal_id),
     )
 
 
@@ -97,6 +101,16 @@ def review_advice(proposal_id: str, public_url: str) -> str:
 def review_url(public_url: str, proposal_id: str) -> str:
     """Where the console shows the proposal."""
     return f"{public_url.rstrip('/')}/approvals/{quote(proposal_id, safe='')}"
+
+
+def task_url(public_url: str, run_id: str) -> str:
+    """Where the console shows a playbook's run."""
+    return f"{public_url.rstrip('/')}/playbook-runs/{quote(run_id, safe='')}"
+
+
+def task_command(run_id: str) -> str:
+    """What shows a playbook's run in a terminal."""
+    return f"watchfloor playbook show {shlex.quote(run_id)}"
 
 
 def review_command(proposal_id: str) -> str:

@@ -59,6 +59,7 @@ Kind: TypeAlias = Literal[
     "refusal",
     "investigation",
     "correction",
+    "playbook",
 ]
 """What was decided. A verifier takes any name of the form `_KIND`, so that an older one reads a newer ledger."""
 

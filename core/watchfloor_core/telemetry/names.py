@@ -47,6 +47,7 @@ class SpanName(StrEnum):
     REFUSAL = "watchfloor.refusal"
     INVESTIGATION = "watchfloor.investigation"
     CORRECTION = "watchfloor.correction"
+    PLAYBOOK = "watchfloor.playbook"
 
     # Operations.
     REQUEST = "watchfloor.request"
@@ -138,6 +139,11 @@ class SpanAttribute(StrEnum):
     REPORT_DIGEST = "watchfloor.report.digest"
     CORRECTION_SAYS = "watchfloor.correction.says"
     """wrong, right, incomplete, missed or withdrawn."""
+
+    PLAYBOOK_ID = "watchfloor.playbook.id"
+    PLAYBOOK_RUN_ID = "watchfloor.playbook.run_id"
+    PLAYBOOK_DIGEST = "watchfloor.playbook.digest"
+    PLAYBOOK_STEP_ID = "watchfloor.playbook.step_id"
 
     PROPOSAL_ID = "watchfloor.proposal.id"
     PROPOSAL_DIGEST = "watchfloor.proposal.digest"

@@ -21,9 +21,10 @@ from watchfloor_playbooks.vocabulary import comparable_time, prefix_of
 from watchfloor_playbooks.writing import to_json, to_yaml
 from watchfloor_service.commands.outcome import ExitCode, answering, print_json
 from watchfloor_service.commands.place import JsonOption, at
-from watchfloor_service.commands.playbook_files import keys_in_file, keys_of_people, read_playbook, write_out
+from watchfloor_service.commands.playbook_files import keys_in_file, read_playbook, write_out
 from watchfloor_service.commands.playbook_page import check_file, difference_line, print_verified
 from watchfloor_service.commands.signing_key import KeyOption, signing_key
+from watchfloor_workflows.playbooks.shelf import keys_of_people
 
 app = typer.Typer(no_args_is_help=True, help="Write, check, exchange, sign and compare CACAO v2.0 playbooks.")
 

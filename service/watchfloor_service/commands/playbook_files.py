@@ -14,22 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from sqlalchemy import select
 
 from watchfloor_core.errors import ConfigurationError
-from watchfloor_core.store.engine import Store
-from watchfloor_core.store.schema_authority import approver_key
-from watchfloor_guardrails.assertion import KeyKind
 from watchfloor_playbooks.loading import MAX_BYTES
 from watchfloor_playbooks.signature import TrustedKey
 from watchfloor_service.runs.export import replacing
 
 _PEM: Final = re.compile(rb"-----BEGIN (PUBLIC KEY|CERTIFICATE)-----\r?\n.*?-----END \1-----", re.DOTALL)
-_REGISTERED: Final = (
-    select(approver_key.c.id, approver_key.c.principal, approver_key.c.public_key)
-    .where(approver_key.c.kind == KeyKind.ED25519.value, approver_key.c.revoked_us.is_(None))
-    .order_by(approver_key.c.id)
-)
 
 
 def read_playbook(path: Path) -> bytes:
@@ -76,14 +67,3 @@ def keys_in_file(path: Path) -> list[TrustedKey]:
             raise ConfigurationError(f"key {number} of {str(path)!r} is of a kind that signs no playbooks")
         keys.append(TrustedKey(name, key))
     return keys
-
-
-def keys_of_people(store: Store) -> list[TrustedKey]:
-    """The live keys with which people sign here."""
-    with store.read() as connection:
-        rows = connection.execute(_REGISTERED).all()
-    return [TrustedKey(f"{row.principal} (key {row.id})", _ed25519(bytes(row.public_key))) for row in rows]
-
-
-def _ed25519(raw: bytes) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(raw)

@@ -15,6 +15,7 @@ recorded as failed meanwhile, the outcome is unknown.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,7 +42,15 @@ from watchfloor_guardrails.action import Action, Target
 from watchfloor_guardrails.assertion import RelyingParty
 from watchfloor_guardrails.budget import Charge
 from watchfloor_guardrails.catalogue import CATALOGUE, TargetKind
-from watchfloor_guardrails.effect import ActionTarget, Effect, EffectPermit, NotDoneError, TargetState, tool_pin
+from watchfloor_guardrails.effect import (
+    MAX_OUTPUT,
+    ActionTarget,
+    Effect,
+    EffectPermit,
+    NotDoneError,
+    TargetState,
+    tool_pin,
+)
 from watchfloor_guardrails.grant import Authority, AuthorityKind, Grant, open_grant, permit_effect
 from watchfloor_guardrails.proposal import ActionProposal, ProposalStatus
 from watchfloor_guardrails.ruling import rule
@@ -295,7 +304,13 @@ class Executor:
             except (WatchfloorError, OSError) as error:
                 text = f"it cannot be read back: {error}"
             else:
-                return back.effect, {"effect": back.effect.value, "text": back.text, "state": back.state.content}
+                given = {"output": back.output[:MAX_OUTPUT]} if back.output else {}
+                return back.effect, {
+                    "effect": back.effect.value,
+                    "text": back.text,
+                    "state": back.state.content,
+                    **given,
+                }
         return Effect.UNKNOWN, {"effect": Effect.UNKNOWN.value, "text": text}
 
     def _record(
@@ -326,7 +341,7 @@ class Executor:
             told = entry_about(
                 stored,
                 "receipt",
-                receipt,
+                _without_output(receipt),
                 attributes={SpanAttribute.OUTCOME: status.value, SpanAttribute.GRANT_ID: grant_id},
             )
             further, ends_us = _consequences(connection, stored, status, reason, told.id)
@@ -350,6 +365,16 @@ class Executor:
             values = {"status": ProposalStatus.REFUSED.value, "reason": reason}
             write_proposal(connection, stored.tenant, stored.id, values, told)
         return ExecuteActionResult(ProposalStatus.REFUSED, reason)
+
+
+def _without_output(receipt: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """For the ledger: of what the action gave beside its effect the digest, as that is long and goes with the store."""
+    found = receipt["read_back"]
+    if not isinstance(found, Mapping) or "output" not in found:
+        return dict(receipt)
+    digest = hashlib.sha256(str(found["output"]).encode("utf-8", "surrogatepass")).hexdigest()
+    kept = {name: value for name, value in found.items() if name != "output"}
+    return {**receipt, "read_back": {**kept, "output_sha256": digest}}
 
 
 def _outcome(effect: Effect, problem: str | None, *, is_certain: bool) -> tuple[ProposalStatus, str]:

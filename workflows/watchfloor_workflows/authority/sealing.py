@@ -180,7 +180,7 @@ def _rule(
         },
         decisions[-1],
     )
-    return SealProposalResult(status, terms, reason)
+    return SealProposalResult(status, terms, reason, run_id=stored.draft.run_id)
 
 
 def ruling_entry(
@@ -247,7 +247,9 @@ def _again(connection: Connection, stored: StoredProposal) -> SealProposalResult
     terms = terms_of(stored)
     if stored.status is ProposalStatus.WAITING and terms is not None:
         left_s = max(1, (terms.deadline_us - now_us()) // MICROSECONDS)
-        return SealProposalResult(stored.status, replace(terms, wait_s=min(terms.wait_s, left_s)))
+        return SealProposalResult(
+            stored.status, replace(terms, wait_s=min(terms.wait_s, left_s)), run_id=stored.draft.run_id
+        )
     ends_us = None
     if stored.status is ProposalStatus.SUCCEEDED:
         ends_us = connection.execute(
@@ -255,11 +257,11 @@ def _again(connection: Connection, stored: StoredProposal) -> SealProposalResult
                 lease.c.tenant == stored.tenant, lease.c.proposal_id == stored.id, lease.c.state != "ended"
             )
         ).scalar_one_or_none()
-    return SealProposalResult(stored.status, None, stored.reason or "", ends_us)
+    return SealProposalResult(stored.status, None, stored.reason or "", ends_us, stored.draft.run_id)
 
 
 def _end(connection: Connection, stored: StoredProposal, status: ProposalStatus, reason: str) -> SealProposalResult:
     ended = entry_about(stored, "receipt", {"outcome": status.value, "reason": reason, **opened(stored)})
     record_decisions(connection, stored.tenant, [ended])
     write_proposal(connection, stored.tenant, stored.id, {"status": status.value, "reason": reason}, ended)
-    return SealProposalResult(status, None, reason)
+    return SealProposalResult(status, None, reason, run_id=stored.draft.run_id)

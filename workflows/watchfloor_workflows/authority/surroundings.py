@@ -144,7 +144,7 @@ def surroundings(
     incident = find_incident(connection, tenant, stored.incident_id)
     return ActionContext(
         policy=policy.in_force(tenant, proposal.action_class),
-        caps=_caps(connection, proposal, policy, standing.certified),
+        caps=(*_caps(connection, proposal, policy, standing.certified), *_wanted(draft)),
         now_us=now_us,
         facts_at_proposal=draft.facts,
         facts_now=None if incident is None else facts_from(incident, has_target=standing.has_target),
@@ -235,6 +235,13 @@ def _caps(
         if tripped is not None:
             caps.append(Cap(CapName.BREAKER, AutonomyLevel.L2, tripped))
     return tuple(caps)
+
+
+def _wanted(draft: ActionDraft) -> tuple[Cap, ...]:
+    """What whoever proposes holds themselves to."""
+    if draft.max_level is None:
+        return ()
+    return (Cap(CapName.PLAYBOOK, draft.max_level, "the playbook wants no more autonomy for this step"),)
 
 
 def _holds_ours(proposal: ActionProposal) -> bool:

@@ -43,6 +43,8 @@ from watchfloor_workflows.authority.incident_view import facts_of
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.voting import open_approval
 from watchfloor_workflows.executor import executor_worker, make_executor
+from watchfloor_workflows.playbook_activities import PlaybookActivities
+from watchfloor_workflows.playbooks.shelf import FolderShelf
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.running import activity_threads
 from watchfloor_workflows.testing.incidents import FixedEngine, plant_incident
@@ -127,7 +129,9 @@ class ActionBench:
             policy = PolicyFile(self.settings, self.store)
             control = make_control(self.settings, self.store, policy, threads, self.notices)
             incidents = IncidentActivities(self.store, FixedEngine(), policy, threads)
-            await stack.enter_async_context(incident_worker(self.client, self.settings, incidents, control))
+            playbooks = PlaybookActivities(self.store, FolderShelf(self.settings, self.store), threads, self.notices)
+            worker = incident_worker(self.client, self.settings, incidents, control, playbooks=playbooks)
+            await stack.enter_async_context(worker)
             if executes:
                 await stack.enter_async_context(self.executor())
             yield

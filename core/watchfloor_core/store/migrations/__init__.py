@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Final
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """Kept here so that a process whose database is up to date need not load Alembic."""
