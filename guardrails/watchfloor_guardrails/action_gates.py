@@ -50,8 +50,7 @@ def stops(proposal: ActionProposal, context: ActionContext, policy: PolicyInForc
 
 def asks(proposal: ActionProposal, context: ActionContext) -> Iterator[RuleHit]:
     """What a person decides at every level."""
-    known = proposal.known_class
-    irreversible = None if known is not None and known.is_reversible else "it cannot be taken back"
+    irreversible = None if proposal.is_reversible else "it cannot be taken back"
     undone = "nothing of it remains" if proposal.undo_class is None else f"{proposal.undo_class!r} takes it back"
     yield _gate("irreversible", irreversible, _ASK, undone)
     jewel = "it touches a crown jewel (tier 0)" if proposal.blast.tier == 0 else None
@@ -112,8 +111,7 @@ def caps_on(proposal: ActionProposal, context: ActionContext, policy: PolicyInFo
 
 def _envelope(proposal: ActionProposal, limits: ActionLimits) -> RuleHit:
     touched = proposal.blast.assets + proposal.blast.users
-    known = proposal.known_class
-    if known is None or not known.is_reversible or touched > limits.max_blast_assets_l3:
+    if not proposal.is_reversible or touched > limits.max_blast_assets_l3:
         return RuleHit("level", _ASK, "L3: outside of what an agent may do alone")
     return RuleHit("level", _ALLOW, "L3: reversible, small and vouched for; reviewed afterwards")
 

@@ -128,7 +128,7 @@ def _requirement(
     limits = policy.limits
     touched = proposal.blast.assets + proposal.blast.users
     quorum = max([limits.quorum_for(touched), *(one.quorum or 1 for one in operators)])
-    if proposal.undo_class is None or proposal.blast.tier == 0:
+    if not proposal.is_reversible or proposal.blast.tier == 0:
         # What cannot be taken back, and what the organisation lives by, takes four eyes.
         quorum = max(2, quorum)
     return ApprovalRequirement(
@@ -170,7 +170,7 @@ def _request(proposal: ActionProposal, context: ActionContext, level: AutonomyLe
         in_inventory=proposal.blast.in_inventory,
         blast_assets=proposal.blast.assets,
         blast_users=proposal.blast.users,
-        is_reversible=proposal.known_class is not None and proposal.known_class.is_reversible,
+        is_reversible=proposal.is_reversible,
         is_tainted=bool(proposal.tainted),
         is_undo=context.undoes is not None,
         lease_s=proposal.lease_s,

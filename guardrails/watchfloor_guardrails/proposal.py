@@ -115,6 +115,12 @@ class ActionProposal:
         return CATALOGUE.get(self.action_class)
 
     @property
+    def is_reversible(self) -> bool:
+        """It can be taken back, or leaves nothing that would have to be; what is not known is neither."""
+        known = self.known_class
+        return known is not None and known.is_reversible
+
+    @property
     def action(self) -> Action:
         """What the tool is told. Raises ValueError for a kind of target that is not in the catalogue."""
         arguments: dict[str, Scalar] = {name: one.value for name, one in self.arguments.items()}

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import insert
 
 from watchfloor_core.alert import Integrity
-from watchfloor_core.errors import RefusedError
+from watchfloor_core.dsse import Signer
+from watchfloor_core.errors import ConfigurationError, ConflictError, NotFoundError, RefusedError
+from watchfloor_core.incident import Function
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
+from watchfloor_core.store.schema_authority import certificate
+from watchfloor_guardrails.approval import VoteDecision
+from watchfloor_guardrails.bundle_signature import manifest_of, sign_bundle
 from watchfloor_guardrails.decision import Principal, PrincipalKind
-from watchfloor_guardrails.proposal import ProposalStatus
+from watchfloor_guardrails.effect import tool_pin
+from watchfloor_guardrails.proposal import ProposalStatus, version_digest
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.running.values import Held
 from watchfloor_playbooks.running.work import RunStatus
+from watchfloor_workflows import wire
 from watchfloor_workflows.client import connect
+from watchfloor_workflows.playbooks.records import request_stop, wake
 from watchfloor_workflows.playbooks.starting import proposer_of
-from watchfloor_workflows.playbooks.tasks import Answer, answer_task
+from watchfloor_workflows.playbooks.tasks import Answer, answer_task, open_tasks
+from watchfloor_workflows.playbooks.undoing import start_undoing, undoing_of
+from watchfloor_workflows.policy_activation import activate_policy
+from watchfloor_workflows.policy_folder import read_folder
 from watchfloor_workflows.testing.actions import ActionBench, Person, make_attack, register
-from watchfloor_workflows.testing.playbooks import PlaybookBench, Sketch
+from watchfloor_workflows.testing.playbooks import PlaybookBench, Sketch, uuid_of
 
 pytestmark = pytest.mark.anyio
 
@@ -72,3 +84,339 @@ async def test_whoever_starts_a_playbook_does_not_approve_what_it_proposes(bench
         (work,) = await bench.until_work(run_id, 1, WAITING)
         with pytest.raises(RefusedError, match="ana"):
             await bench.actions.vote(ANA, str(work.proposal_id))
+
+
+async def test_a_denied_action_fails_its_step_and_the_playbook_goes_on_as_it_says(bench: PlaybookBench) -> None:
+    sketch = Sketch("Block or tell").variable("__address__", "ipv4-addr", external=True)
+    done, told = sketch.end("done"), sketch.end("told")
+    tell = sketch.action("tell", "notify channel", "soc", arguments={"text": "not blocked"}, on_completion=told)
+    first = sketch.action("block", "deny ip", "__address__:value", on_success=done, on_failure=tell)
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(first), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+        await bench.actions.vote(ANA, str(work.proposal_id), VoteDecision.DENY)
+        _, notice = await bench.until_work(run_id, 2)
+        await bench.actions.until(str(notice.proposal_id), WAITING)
+        await bench.actions.vote(ANA, str(notice.proposal_id))
+        run = await bench.until_over(run_id)
+
+    assert run.status is RunStatus.SUCCEEDED
+    (blocked, outcome, reason), *_ = bench.steps(run_id)[1:]
+    assert (blocked, outcome) == ("block", "failed")
+    assert f"({work.proposal_id}) denied" in reason
+    assert [verb for verb, *_ in bench.actions.tool.effects] == ["notify channel"]
+
+
+async def test_what_an_attacker_could_have_written_asks_however_far_it_has_come(bench: PlaybookBench) -> None:
+    sketch = Sketch("Block what was found").variable("__address__", "ipv4-addr", external=True)
+    sketch.variable("__copy__", "ipv4-addr")
+    done = sketch.end("done")
+    block_ = sketch.action("block", "deny ip", "__copy__:value", on_completion=done)
+    inner = inner_echo()
+    first = sketch.step(
+        "playbook-action", "copy", playbook_id=inner.id, in_args=["__copy__"], out_args=["__copy__"],
+        on_completion=block_,
+    )  # fmt: skip
+    bench.keep(inner)
+    async with bench.actions.workers():
+        sketch.variables["__copy__"]["external"] = True
+        given = {"__address__": ADDRESS, "__copy__": Held("198.51.100.4", Integrity.EXTERNAL)}
+        run_id = bench.start(sketch.playbook(first), given=given)
+        (inside,) = await bench.until_work(run_id, 1)
+        await bench.until_work(str(inside.child_run), 1)
+        await answer(bench, str(inside.child_run), "w0")
+        _, work = await bench.until_work(run_id, 2)
+        stored = await bench.actions.until(str(work.proposal_id), WAITING)
+
+    assert stored.sealed().tainted == ("target",)
+
+
+def inner_echo() -> Playbook:
+    """Gives back what it was given."""
+    sketch = Sketch("Echo").variable("__copy__", "ipv4-addr", external=True)
+    return sketch.playbook(sketch.manual("look", "Look at it.", on_completion=sketch.end("done")))
+
+
+async def test_a_task_waits_for_a_person_whose_answer_is_checked_and_kept(bench: PlaybookBench) -> None:
+    sketch = Sketch("Ask").variable("__count__", "integer", "0")
+    done = sketch.end("done")
+    ask = sketch.manual("count", "How many?", out_args=["__count__"], on_completion=done)
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(ask))
+        (work,) = await bench.until_work(run_id, 1)
+        with bench.actions.store.read() as connection:
+            assert [one.key for one in open_tasks(connection, bench.actions.tenant)] == [work.key]
+        with pytest.raises(ConfigurationError, match="__count__"):
+            await answer(bench, run_id, work.key)
+        with pytest.raises(ConfigurationError, match='no "integer"'):
+            await answer(bench, run_id, work.key, count="many")
+        with pytest.raises(ConfigurationError, match="not asked for"):
+            await answer(bench, run_id, work.key, count="7", other="8")
+        await answer(bench, run_id, work.key, count="7")
+        with pytest.raises(ConflictError, match="by rita"):
+            await answer(bench, run_id, work.key, count="8")
+        run = await bench.until_over(run_id)
+
+    assert run.state is not None
+    values = run.state["values"]
+    assert isinstance(values, dict)
+    assert values["__count__"] == {"value": "7", "integrity": Integrity.HUMAN, "endorsed_by": "person:rita"}
+    with pytest.raises(NotFoundError):
+        await answer(bench, "pbr-0000000000000000", work.key)
+
+
+async def test_a_task_that_cannot_be_done_fails_its_step_in_the_persons_words(bench: PlaybookBench) -> None:
+    sketch = Sketch("Ask in vain")
+    done = sketch.end("done")
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(sketch.manual("call", "Call them.", on_success=done, on_failure=done)))
+        (work,) = await bench.until_work(run_id, 1)
+        await answer(bench, run_id, work.key, is_done=False)
+        await bench.until_over(run_id)
+
+    assert bench.steps(run_id)[1] == ("call", "failed", "rita: it could not be done")
+
+
+async def test_parallel_branches_are_under_way_at_once(bench: PlaybookBench) -> None:
+    sketch = Sketch("Both")
+    done = sketch.end("done")
+    both = [
+        sketch.action(f"block {one}", "deny ip", one, on_completion=sketch.end(f"end of {one}"))
+        for one in ("203.0.113.7", "203.0.113.8")
+    ]
+    first = sketch.step("parallel", "both", next_steps=both, on_completion=done)
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(first))
+        works = await bench.until_work(run_id, 2, WAITING)
+        for work in reversed(works):
+            await bench.actions.vote(ANA, str(work.proposal_id))
+        run = await bench.until_over(run_id)
+
+    assert run.status is RunStatus.SUCCEEDED
+    assert {value for _, value, _ in bench.actions.tool.effects} == {"203.0.113.7", "203.0.113.8"}
+
+
+async def test_a_time_limit_ends_what_is_waited_for_and_voids_the_approval(bench: PlaybookBench) -> None:
+    sketch = Sketch("Not for ever").variable("__address__", "ipv4-addr", external=True)
+    done = sketch.end("done")
+    first = sketch.action("block", "deny ip", "__address__:value", timeout=1_500, on_success=done, on_failure=done)
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(first), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+        await bench.until_over(run_id)
+        stored = await bench.actions.until(str(work.proposal_id), ProposalStatus.VOIDED)
+
+    assert bench.steps(run_id)[1] == ("block", "failed", "its time limit is over")
+    assert stored.reason == "its playbook: its time limit is over"
+    assert bench.actions.tool.effects == []
+
+
+async def test_a_delay_is_waited_for_by_a_timer(bench: PlaybookBench) -> None:
+    sketch = Sketch("Later")
+    done = sketch.end("done")
+    first = sketch.manual("look", "Look.", delay=700, timeout=60_000, on_completion=done)
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(first))
+        (work,) = await bench.until_work(run_id, 1)
+        assert work.created_us - bench.run(run_id).created_us >= 700_000
+
+
+async def test_a_stopped_run_asks_for_nothing_any_more(bench: PlaybookBench) -> None:
+    async with bench.actions.workers():
+        run_id = bench.start(block(), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+        with bench.actions.store.write() as connection:
+            request_stop(connection, bench.actions.tenant, run_id, "ana says so")
+        run = await bench.until_over(run_id)
+        stored = await bench.actions.until(str(work.proposal_id), ProposalStatus.VOIDED)
+
+    assert (run.status, run.outcome) == (RunStatus.STOPPED, "ana says so")
+    assert stored.reason == "its playbook: ana says so"
+
+
+async def test_it_goes_on_where_it_was_when_worker_and_executor_come_back(bench: PlaybookBench) -> None:
+    async with bench.actions.workers():
+        run_id = bench.start(block(), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+    async with bench.actions.workers():
+        await bench.actions.vote(ANA, str(work.proposal_id))
+        run = await bench.until_over(run_id)
+
+    assert run.status is RunStatus.SUCCEEDED
+    assert len(bench.actions.tool.effects) == 1
+
+
+async def test_a_run_whose_history_is_lost_goes_on_from_the_store(bench: PlaybookBench) -> None:
+    async with bench.actions.workers():
+        run_id = bench.start(block(), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+        workflow_id = wire.playbook_workflow_id(bench.actions.tenant, run_id)
+        await bench.actions.client.get_workflow_handle(workflow_id).terminate("a test wants it")
+        await bench.actions.vote(ANA, str(work.proposal_id))
+        await bench.actions.until(str(work.proposal_id), SUCCEEDED)
+        with bench.actions.store.write() as connection:
+            wake(connection, bench.actions.tenant, run_id)
+        run = await bench.until_over(run_id)
+
+    assert run.status is RunStatus.SUCCEEDED
+    assert len(bench.proposals(run_id)) == 1
+
+
+async def test_what_a_run_did_is_taken_back_in_reverse_order_through_the_gate(bench: PlaybookBench) -> None:
+    sketch = Sketch("Three things")
+    done = sketch.end("done")
+    tell = sketch.action("tell", "notify channel", "soc", on_completion=done)
+    lock = sketch.action("lock", "disable user", "eve", on_completion=tell)
+    first = sketch.action("block", "deny ip", "203.0.113.7", on_completion=lock)
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(first))
+        for count in (1, 2, 3):
+            works = await bench.until_work(run_id, count)
+            await bench.actions.until(str(works[-1].proposal_id), WAITING)
+            await bench.actions.vote(ANA, str(works[-1].proposal_id))
+        run = await bench.until_over(run_id)
+        with bench.actions.store.write() as connection:
+            undoing = start_undoing(connection, run, run.proposer, "it was the wrong address")
+            assert start_undoing(connection, run, run.proposer, "again") == undoing
+        for count in (1, 2):
+            works = await bench.until_work(undoing, count)
+            await bench.actions.until(str(works[-1].proposal_id), WAITING)
+            await bench.actions.vote(ANA, str(works[-1].proposal_id))
+        ended = await bench.until_over(undoing)
+
+    assert ended.status is RunStatus.SUCCEEDED
+    assert [verb for verb, *_ in bench.actions.tool.effects] == [
+        "deny ip", "disable user", "notify channel", "enable user", "allow ip",
+    ]  # fmt: skip
+    assert "notify channel" in ended.outcome
+    assert "nothing of it remains" in ended.outcome
+    with bench.actions.store.write() as connection, pytest.raises(ConflictError):
+        start_undoing(connection, ended, ended.proposer, "and back")
+
+
+async def test_a_failed_run_is_taken_back_where_the_playbook_wants_it_and_says_what_is_left(
+    bench: PlaybookBench,
+) -> None:
+    sketch = Sketch("All or nothing")
+    sketch.extension = {"rollback_on_failure": True}
+    done = sketch.end("done")
+    kill = sketch.action("kill", "stop process", "7@1", on_success=done)
+    first = sketch.action("block", "deny ip", "203.0.113.7", on_success=kill)
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(first))
+        for count, decision in ((1, VoteDecision.APPROVE), (2, VoteDecision.DENY)):
+            works = await bench.until_work(run_id, count)
+            await bench.actions.until(str(works[-1].proposal_id), WAITING)
+            await bench.actions.vote(ANA, str(works[-1].proposal_id), decision)
+        run = await bench.until_over(run_id)
+        with bench.actions.store.read() as connection:
+            undoing = undoing_of(connection, bench.actions.tenant, run_id)
+        assert undoing is not None
+        (work,) = await bench.until_work(undoing, 1)
+        await bench.actions.until(str(work.proposal_id), WAITING)
+        await bench.actions.vote(ANA, str(work.proposal_id), VoteDecision.DENY)
+        ended = await bench.until_over(undoing)
+
+    assert run.status is RunStatus.FAILED
+    assert "stop process" in run.outcome
+    assert ended.status is RunStatus.FAILED
+    assert f"deny ip ({bench.work(run_id)[0].proposal_id}): denied" in ended.outcome
+
+
+async def test_no_more_playbooks_stand_inside_one_another_than_may(bench: PlaybookBench) -> None:
+    sketch = Sketch("Itself")
+    done = sketch.end("done")
+    own = f"playbook--{uuid_of('Itself')}"
+    playbook = sketch.playbook(sketch.step("playbook-action", "again", playbook_id=own, on_success=done))
+    bench.keep(playbook)
+    async with bench.actions.workers():
+        run = await bench.until_over(bench.start(playbook))
+
+    assert run.status is RunStatus.FAILED
+    assert "more than 5 playbooks stand inside one another" in run.outcome
+
+
+async def test_a_playbook_that_is_not_there_fails_the_step_that_wants_it(bench: PlaybookBench) -> None:
+    sketch = Sketch("Elsewhere")
+    done = sketch.end("done")
+    wanted = f"playbook--{uuid_of('nowhere')}"
+    async with bench.actions.workers():
+        first = sketch.step("playbook-action", "other", playbook_id=wanted, on_success=done)
+        run = await bench.until_over(bench.start(sketch.playbook(first)))
+
+    assert run.status is RunStatus.FAILED
+    assert wanted in run.outcome
+
+
+async def test_a_playbook_can_lower_the_level_and_raise_none(bench: PlaybookBench) -> None:
+    allow_everything(bench)
+    free, held = block(), block(max_level="L2")
+    certify(bench, free)
+    certify(bench, held)
+    async with bench.actions.workers():
+        free_run = bench.start(free, given={"__address__": ADDRESS})
+        run = await bench.until_over(free_run)
+        held_run = bench.start(held, given={"__address__": Held("203.0.113.8", Integrity.SENSOR)})
+        (work,) = await bench.until_work(held_run, 1, WAITING)
+
+    assert run.status is RunStatus.SUCCEEDED
+    assert [value for _, value, _ in bench.actions.tool.effects] == ["203.0.113.7"]
+    caps = bench.actions.stored(str(work.proposal_id)).ruling
+    assert caps is not None
+    assert "the playbook wants no more autonomy for this step" in str(caps)
+
+
+async def test_a_value_that_does_not_fit_is_refused_before_anything_begins(bench: PlaybookBench) -> None:
+    with pytest.raises(ConfigurationError, match='no "ipv4-addr"'):
+        bench.start(block(), given={"__address__": Held("$(reboot)", Integrity.EXTERNAL)})
+    with pytest.raises(ConfigurationError, match="comes from outside and has no value"):
+        bench.start(block())
+    with pytest.raises(ConfigurationError, match="__other__"):
+        bench.start(block(), given={"__address__": ADDRESS, "__other__": ADDRESS})
+    with pytest.raises(NotFoundError):
+        bench.start(block(), given={"__address__": ADDRESS}, incident_id="inc-2")
+
+
+async def test_a_playbook_out_of_its_time_or_with_unknown_commands_does_not_begin(bench: PlaybookBench) -> None:
+    sketch = Sketch("Old")
+    sketch.more = {"valid_until": "2026-11-28T09:00:00.000Z", "valid_from": "2026-11-28T08:00:00.000Z"}
+    with pytest.raises(RefusedError, match="was valid until"):
+        bench.start(sketch.playbook(sketch.manual("look", "Look.", on_completion=sketch.end("done"))))
+    strange = Sketch("Strange")
+    done = strange.end("done")
+    commands = [{"type": "kestrel", "command_b64": "eA=="}]
+    first = strange.step(
+        "action", "hunt", commands=commands, agent=f"individual--{uuid_of('agent')}", on_completion=done
+    )
+    with pytest.raises(ConfigurationError, match='"kestrel", which is not supported'):
+        bench.start(strange.playbook(first))
+
+
+def allow_everything(bench: PlaybookBench) -> None:
+    """A policy at L4 that ana has signed, without a veto window."""
+    actions = bench.actions
+    folder = actions.settings.data_dir / "mine"
+    folder.mkdir()
+    rows = "".join(f"  - {{function: {one}, level: L4}}\n" for one in Function if one != Function.RISK_MANAGEMENT)
+    (folder / "autonomy.yaml").write_text(f"rows:\n{rows}  - {{function: risk_management, level: L0}}\n")
+    (folder / "limits.yaml").write_text("defaults:\n  veto_window_s: 0\n")
+    manifest = manifest_of(read_folder(folder), version=1, author="ana", made_us=1)
+    (folder / "signature.json").write_text(sign_bundle(manifest, Signer(ANA.key)))
+    activate_policy(actions.store, actions.settings, folder, "local:test")
+
+
+def certify(bench: PlaybookBench, playbook: Playbook) -> None:
+    """Measured outcomes bear out L4 for this version of the playbook with this tool."""
+    proposer = proposer_of(playbook, PrincipalKind.SERVICE, None)
+    with bench.actions.store.write() as connection:
+        connection.execute(
+            insert(certificate).values(
+                tenant=bench.actions.tenant,
+                function=Function.INCIDENT_RESPONSE.value,
+                action_class="deny ip",
+                version_digest=version_digest(proposer, tool_pin(bench.actions.tool)),
+                level=4,
+                issued_us=0,
+                expires_us=2**52,
+            )
+        )

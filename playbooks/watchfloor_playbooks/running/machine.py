@@ -118,6 +118,7 @@ class Machine:
             if branch.id not in self.state.branches:
                 continue  # It was below one that has just been ended.
             if branch.deadline_us is not None and branch.deadline_us <= now_us:
+                self._drop_work(branch, "its time limit is over")
                 self._drop_below(branch, "the time limit of a step above it is over", now_us)
                 self._leave(branch, StepOutcome.FAILED, "its time limit is over", now_us)
             elif branch.phase is Phase.DELAYED and branch.resume_us is not None and branch.resume_us <= now_us:

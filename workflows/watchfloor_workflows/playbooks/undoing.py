@@ -7,7 +7,7 @@ cannot be undone is told when it begins and again when it ends.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -218,7 +218,8 @@ def _begin(connection: Connection, run: StoredRun, one: Done, number: int, decis
     try:
         stored = read_proposal(connection, run.tenant, one.proposal_id, lock=True)
         draft = undo_draft(connection, stored, run.proposer, f"playbook run {run.undoes_run} is taken back")
-        row["proposal_id"], decision = prepare_action(connection, run.tenant, draft, starts_itself=False)
+        told = replace(draft, run_id=run.id)
+        row["proposal_id"], decision = prepare_action(connection, run.tenant, told, starts_itself=False)
         decisions.append(decision)
     except (ConfigurationError, NotFoundError) as error:
         row |= {"status": "ended", "outcome": str(error), "is_done": False, "ended_us": now_us()}
