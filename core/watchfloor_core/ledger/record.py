@@ -11,13 +11,14 @@ from sqlalchemy import Connection, insert
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.ledger.entry import Entry, Kind, entry_hash, is_chain, is_id, new_id, trace_id
 from watchfloor_core.ledger.heads import Head, lock_heads, write_heads
+from watchfloor_core.store.pipelining import UNAWAITED
 from watchfloor_core.store.schema import ledger_entry
 from watchfloor_core.telemetry.content import AttributeValue
 from watchfloor_core.telemetry.decisions import DecisionSpan, write_decision_spans
 
 _KINDS = frozenset(get_args(Kind))
 # Built once: building a statement takes several times as long as running it.
-_APPEND: Final = insert(ledger_entry)
+_APPEND: Final = insert(ledger_entry).execution_options(**UNAWAITED)
 
 
 @dataclass(frozen=True, slots=True)

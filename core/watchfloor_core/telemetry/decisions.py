@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from sqlalchemy import Connection, insert
 
 from watchfloor_core.store.engine import after_commit
+from watchfloor_core.store.pipelining import UNAWAITED
 from watchfloor_core.store.schema import span as span_table
 from watchfloor_core.telemetry import current
 from watchfloor_core.telemetry.content import MAX_NAME, AttributeValue, bounded, safe_attributes, safe_text
@@ -24,7 +25,7 @@ from watchfloor_core.telemetry.names import SpanAttribute
 
 SCOPE: Final = InstrumentationScope("watchfloor")
 _INCIDENT_CHAIN: Final = "inc-"
-_KEEP: Final = insert(span_table)
+_KEEP: Final = insert(span_table).execution_options(**UNAWAITED)
 
 
 @dataclass(frozen=True, slots=True)
