@@ -47,7 +47,7 @@ _SQLITE_READ: Final = text(
 _SQLITE_WRITE: Final = text(
     "INSERT INTO ledger_head (tenant, chain, seq, hash) VALUES (:tenant, :chain, :seq, :hash) "
     "ON CONFLICT (tenant, chain) DO UPDATE SET seq = excluded.seq, hash = excluded.hash"
-)
+).execution_options(**UNAWAITED)
 _POSTGRESQL_CREATE: Final = _with_arrays(
     "INSERT INTO ledger_head (tenant, chain, seq, hash) "
     "SELECT :tenant, chain, 0, :genesis FROM unnest(:chains) AS given (chain) ON CONFLICT DO NOTHING",
