@@ -36,6 +36,14 @@ def test_what_was_sent_is_seen_by_what_comes_after_it_and_committed_with_it(stor
     assert count(store) == 4
 
 
+def test_rows_can_be_streamed_after_it(store: Store) -> None:
+    with store.write() as connection:
+        connection.execute(SEND, [row(str(number)) for number in range(10)])
+        statement = select(cursor.c.tenant).order_by(cursor.c.tenant)
+        with connection.execute(statement, execution_options={"yield_per": 3}) as rows:
+            assert [tenant for (tenant,) in rows] == [str(number) for number in range(10)]
+
+
 def test_it_is_there_before_anything_is_called_back(store: Store) -> None:
     seen: list[int] = []
     with store.write() as connection:

@@ -71,6 +71,9 @@ def pipeline_unawaited(engine: Engine) -> None:
     ) -> None:
         if _OPTION in context.execution_options:
             _connection_of(cursor).send_only()
+        elif isinstance(cursor, psycopg.ServerCursor):
+            # One that streams its rows cannot be opened while answers are outstanding.
+            _connection_of(cursor).settle()
 
     @event.listens_for(engine, "after_cursor_execute")
     def after(
