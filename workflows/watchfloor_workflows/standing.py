@@ -14,7 +14,7 @@ from watchfloor_core.incident import IncidentStatus, Verdict
 from watchfloor_core.store.schema import human_verdict, incident, ledger_entry, ledger_head
 from watchfloor_workflows.messages import IncidentStanding
 
-_COLUMNS = (
+INCIDENT_COLUMNS: Final = (
     incident.c.tenant,
     incident.c.id,
     incident.c.kind,
@@ -34,7 +34,9 @@ _COLUMNS = (
 )
 
 # Built once: these run for every pass, and to build a statement takes as long as to run it.
-_READ: Final = select(*_COLUMNS).where(incident.c.tenant == bindparam("tenant"), incident.c.id == bindparam("id"))
+_READ: Final = select(*INCIDENT_COLUMNS).where(
+    incident.c.tenant == bindparam("tenant"), incident.c.id == bindparam("id")
+)
 _LOCK: Final = _READ.with_for_update()
 _LEDGER_LENGTH: Final = select(ledger_head.c.seq).where(
     ledger_head.c.tenant == bindparam("tenant"), ledger_head.c.chain == bindparam("id")
@@ -99,6 +101,11 @@ def read_incident(connection: Connection, tenant: str, incident_id: str) -> Stor
     """The row as it is. Raises NotFoundError."""
     row = connection.execute(_READ, {"tenant": tenant, "id": incident_id}).one_or_none()
     return _incident(row, tenant, incident_id)
+
+
+def incident_of(row: Row[*tuple[Any, ...]]) -> StoredIncident | None:
+    """From a row that holds `INCIDENT_COLUMNS` beside others; None where it holds no incident."""
+    return None if row.id is None else _incident(row, row.tenant, row.id)
 
 
 def lock_incident(connection: Connection, tenant: str, incident_id: str) -> StoredIncident:

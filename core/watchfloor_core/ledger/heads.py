@@ -2,8 +2,9 @@
 
 SQLite has one writer at a time, so a read inside the write transaction is enough. On PostgreSQL an append first makes
 sure that each chain has its row in ``ledger_head`` and then locks these rows. Both statements take the chains in one
-order, so appenders cannot deadlock; row locks, unlike advisory locks, do not fill the server's lock table when one
-transaction touches thousands of chains. Whatever happens, the primary key (tenant, chain, seq) lets no chain fork.
+order, so appenders cannot deadlock. One that appends to a single chain locks its row at once and makes it only where
+there is none: of one lock there is no order. Row locks, unlike advisory locks, do not fill the server's lock table when
+one transaction touches thousands of chains. Whatever happens, the primary key (tenant, chain, seq) lets no chain fork.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Text, bindparam, text
 from sqlalchemy.sql.elements import TextClause
 
 from watchfloor_core.ledger.entry import GENESIS
+from watchfloor_core.store.pipelining import UNAWAITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,12 @@ _SQLITE_READ: Final = text(
 _SQLITE_WRITE: Final = text(
     "INSERT INTO ledger_head (tenant, chain, seq, hash) VALUES (:tenant, :chain, :seq, :hash) "
     "ON CONFLICT (tenant, chain) DO UPDATE SET seq = excluded.seq, hash = excluded.hash"
-)
+).execution_options(**UNAWAITED)
 _POSTGRESQL_CREATE: Final = _with_arrays(
     "INSERT INTO ledger_head (tenant, chain, seq, hash) "
     "SELECT :tenant, chain, 0, :genesis FROM unnest(:chains) AS given (chain) ON CONFLICT DO NOTHING",
     "chains",
-)
+).execution_options(**UNAWAITED)
 _POSTGRESQL_LOCK: Final = _with_arrays(
     "SELECT chain, seq, hash FROM ledger_head WHERE tenant = :tenant AND chain = ANY(:chains) "
     'ORDER BY chain COLLATE "C" FOR UPDATE',
@@ -63,17 +65,20 @@ _POSTGRESQL_WRITE: Final = _with_arrays(
     "chains",
     "hashes",
     seqs=BigInteger,
-)
+).execution_options(**UNAWAITED)
 
 
 def lock_heads(connection: Connection, tenant: str, chains: Collection[str]) -> dict[str, Head]:
     """The heads of these chains, `EMPTY` for new ones, which no other transaction can move before this one ends."""
     ordered = sorted(chains)
     if connection.dialect.name == "sqlite":
-        rows = connection.execute(_SQLITE_READ, {"tenant": tenant, "chains": orjson.dumps(ordered).decode()})
+        rows = connection.execute(_SQLITE_READ, {"tenant": tenant, "chains": orjson.dumps(ordered).decode()}).all()
     else:
-        connection.execute(_POSTGRESQL_CREATE, {"tenant": tenant, "chains": ordered, "genesis": GENESIS})
-        rows = connection.execute(_POSTGRESQL_LOCK, {"tenant": tenant, "chains": ordered})
+        asked = {"tenant": tenant, "chains": ordered}
+        rows = connection.execute(_POSTGRESQL_LOCK, asked).all() if len(ordered) == 1 else []
+        if not rows:
+            connection.execute(_POSTGRESQL_CREATE, {**asked, "genesis": GENESIS})
+            rows = connection.execute(_POSTGRESQL_LOCK, asked).all()
     found = {chain: Head(seq, hash_) for chain, seq, hash_ in rows}
     return {chain: found.get(chain, EMPTY) for chain in ordered}
 

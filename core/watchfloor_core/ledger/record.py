@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, get_args
+from typing import get_args
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.ledger.entry import Entry, Kind, entry_hash, is_chain, is_id, new_id, trace_id
 from watchfloor_core.ledger.heads import Head, lock_heads, write_heads
+from watchfloor_core.store.bulk import Row, insert_rows
 from watchfloor_core.store.schema import ledger_entry
 from watchfloor_core.telemetry.content import AttributeValue
 from watchfloor_core.telemetry.decisions import DecisionSpan, write_decision_spans
 
 _KINDS = frozenset(get_args(Kind))
-# Built once: building a statement takes several times as long as running it.
-_APPEND: Final = insert(ledger_entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def record_decisions(connection: Connection, tenant: str, decisions: Sequence[De
     if not decisions:
         return []
     heads = lock_heads(connection, tenant, {decision.chain for decision in decisions})
-    rows: list[dict[str, str | int]] = []
+    rows: list[Row] = []
     spans: list[DecisionSpan] = []
     for decision in decisions:
         head = heads[decision.chain]
@@ -79,22 +78,12 @@ def record_decisions(connection: Connection, tenant: str, decisions: Sequence[De
             body=decision.body,
         ).canonical()
         head = heads[decision.chain] = Head(head.seq + 1, entry_hash(data))
-        rows.append(
-            {
-                "tenant": tenant,
-                "chain": decision.chain,
-                "seq": head.seq,
-                "id": decision.id,
-                "kind": decision.kind,
-                "at_us": decision.end_us,
-                "body": data.decode(),
-                "hash": head.hash,
-            }
-        )
+        # In the order of the table's columns.
+        rows.append((decision.chain, head.seq, decision.id, decision.kind, decision.end_us, data.decode(), head.hash))
         spans.append(_span_of(tenant, decision, head))
-    connection.execute(_APPEND, rows)
+    insert_rows(connection, ledger_entry, tenant, rows)
     write_heads(connection, tenant, heads)
-    write_decision_spans(connection, spans)
+    write_decision_spans(connection, tenant, spans)
     return [decision.id for decision in decisions]
 
 

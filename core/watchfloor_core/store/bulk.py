@@ -1,4 +1,4 @@
-"""Many rows into one table by one statement, skipping those that are there: the store's hot path.
+"""Rows into one table by one statement: the store's hot path.
 
 Statements and values are the driver's own, past SQLAlchemy's per-row handling. Rows are written in the order given;
 callers sort them by key, so that concurrent writers on PostgreSQL meet the same keys in the same order and cannot
@@ -7,13 +7,15 @@ deadlock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import repeat
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import JSON, BigInteger, Connection, Float, Integer, LargeBinary, String, Table
+from sqlalchemy import JSON, BigInteger, Connection, CursorResult, Float, Integer, LargeBinary, String, Table
 from sqlalchemy.types import TypeEngine
+
+from watchfloor_core.store.pipelining import UNAWAITED
 
 Value: TypeAlias = "str | bytes | int | float | None"
 Row: TypeAlias = tuple[Value, ...]
@@ -32,12 +34,31 @@ def insert_new_columns(connection: Connection, table: Table, tenant: str, column
     """As `insert_new`, the values given by column: for many rows, without a tuple for each until the driver's."""
     if not columns[0]:
         return 0
+    return _insert(connection, table, tenant, columns, " ON CONFLICT DO NOTHING").rowcount
+
+
+def insert_rows(connection: Connection, table: Table, tenant: str, rows: Sequence[Row]) -> None:
+    """Insert rows, as `insert_new` has them, whose keys the table must not hold. Nobody waits for it.
+
+    Raises SQLAlchemy's `IntegrityError` where it does hold one, as late as `watchfloor_core.store.pipelining` says.
+    """
+    _insert(connection, table, tenant, list(zip(*rows, strict=True)), "", UNAWAITED)
+
+
+def _insert(
+    connection: Connection,
+    table: Table,
+    tenant: str,
+    columns: Sequence[Sequence[Value]],
+    conflicts: str,
+    options: Mapping[str, Any] | None = None,
+) -> CursorResult[Any]:
     if connection.dialect.name == "sqlite":
         values = list(zip(repeat(tenant, len(columns[0])), *columns, strict=True))
-        return connection.exec_driver_sql(_sqlite_statement(table), values).rowcount
+        return connection.exec_driver_sql(_sqlite_statement(table) + conflicts, values, options)
     statement, encoders = _postgresql_statement(table)
     arrays = [encode(column) for encode, column in zip(encoders, columns, strict=True)]
-    return connection.exec_driver_sql(statement, (tenant, *arrays)).rowcount
+    return connection.exec_driver_sql(statement + conflicts, (tenant, *arrays), options)
 
 
 def _columns(table: Table) -> list[tuple[str, TypeEngine[object]]]:
@@ -52,7 +73,7 @@ def _columns(table: Table) -> list[tuple[str, TypeEngine[object]]]:
 def _sqlite_statement(table: Table) -> str:
     names = [name for name, _ in _columns(table)]
     marks = ", ".join("?" * (len(names) + 1))
-    return f"INSERT INTO {table.name} (tenant, {', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
+    return f"INSERT INTO {table.name} (tenant, {', '.join(names)}) VALUES ({marks})"  # noqa: S608
 
 
 @cache
@@ -64,7 +85,7 @@ def _postgresql_statement(table: Table) -> tuple[str, tuple[Callable[[Iterable[V
     values = ", ".join(f"{name}::json" if isinstance(kind, JSON) else name for name, kind in columns)
     statement = (
         f"INSERT INTO {table.name} (tenant, {names}) "  # noqa: S608
-        f"SELECT %s, {values} FROM unnest({arrays}) AS given ({names}) ON CONFLICT DO NOTHING"
+        f"SELECT %s, {values} FROM unnest({arrays}) AS given ({names})"
     )
     return statement, tuple(encode for _, encode in kinds)
 

@@ -16,6 +16,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from watchfloor_core.store.address import Dialect, dialect_of, parse_address, sqlite_path
 from watchfloor_core.store.checkpointer import Checkpointer, checkpoint
 from watchfloor_core.store.failures import database_errors
+from watchfloor_core.store.liveness import replace_dead_connections
+from watchfloor_core.store.pipelining import pipeline_unawaited
 from watchfloor_core.store.sqlite_file import WAIT_S, prepare_file, writers_turn
 
 CONNECT_S: Final = 10
@@ -162,14 +164,18 @@ def _postgresql_engine(address: URL) -> Engine:
         "connect_timeout": CONNECT_S,
         "application_name": "watchfloor",
     }
-    return create_engine(
+    engine = create_engine(
         address,
         json_serializer=dumps,
         json_deserializer=orjson.loads,
         pool_size=5,
         max_overflow=5,
         pool_timeout=WAIT_S,
-        pool_pre_ping=True,
+        # The one that was used last: its prepared statements are ready, and it has hardly been idle.
+        pool_use_lifo=True,
         pool_recycle=1800,
         connect_args={name: value for name, value in defaults.items() if name not in address.query},
     )
+    replace_dead_connections(engine)
+    pipeline_unawaited(engine)
+    return engine

@@ -14,9 +14,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
-from watchfloor_core.store.engine import after_commit
+from watchfloor_core.store.bulk import Row, insert_rows
+from watchfloor_core.store.engine import after_commit, dumps
 from watchfloor_core.store.schema import span as span_table
 from watchfloor_core.telemetry import current
 from watchfloor_core.telemetry.content import MAX_NAME, AttributeValue, bounded, safe_attributes, safe_text
@@ -24,7 +25,6 @@ from watchfloor_core.telemetry.names import SpanAttribute
 
 SCOPE: Final = InstrumentationScope("watchfloor")
 _INCIDENT_CHAIN: Final = "inc-"
-_KEEP: Final = insert(span_table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +60,19 @@ class DecisionSpan:
             place[SpanAttribute.INCIDENT_ID] = self.incident_id
         return {**self.attributes, **place}
 
-    def to_row(self) -> dict[str, object]:
-        """A row of table ``span``; what the ledger entry says already is not said again."""
-        return {
-            "tenant": self.tenant,
-            "trace_id": self.trace_id,
-            "span_id": self.span_id,
-            "parent_id": self.parent_id,
-            "name": safe_text(self.name, MAX_NAME),
-            "incident_id": self.incident_id,
-            "start_us": self.start_us,
-            "end_us": self.end_us,
-            "status": "ok",
-            "attributes": safe_attributes(self.attributes)[0],
-        }
+    def to_row(self) -> Row:
+        """The columns of table ``span`` but the tenant's; what the ledger entry says already is not said again."""
+        return (
+            self.trace_id,
+            self.span_id,
+            self.parent_id,
+            safe_text(self.name, MAX_NAME),
+            self.incident_id,
+            self.start_us,
+            self.end_us,
+            "ok",
+            dumps(safe_attributes(self.attributes)[0]),
+        )
 
     def to_readable(self, resource: Resource) -> ReadableSpan:
         """The span as the SDK's exporters take it."""
@@ -91,9 +90,9 @@ class DecisionSpan:
         )
 
 
-def write_decision_spans(connection: Connection, spans: Sequence[DecisionSpan]) -> None:
-    """Insert the spans, and hand them to the OTLP exporter, where there is one, when the transaction has committed."""
-    connection.execute(_KEEP, [span.to_row() for span in spans])
+def write_decision_spans(connection: Connection, tenant: str, spans: Sequence[DecisionSpan]) -> None:
+    """Insert the spans, all of one tenant, and hand them to the OTLP exporter, where there is one, after the commit."""
+    insert_rows(connection, span_table, tenant, [span.to_row() for span in spans])
     telemetry = current.get()
     if telemetry.export_decisions is not None:
         export = telemetry.export_decisions

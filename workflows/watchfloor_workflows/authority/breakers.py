@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from watchfloor_core.store.schema_authority import execution
 from watchfloor_guardrails.breaker import Outcome
@@ -12,8 +12,8 @@ from watchfloor_guardrails.breaker import Outcome
 RECENT: Final = 20
 """Outcomes that are looked at."""
 _ACTS: Final = execution.c
-_LATEST: Final = (
-    select(_ACTS.outcome)
+_ENDED: Final = (
+    select(func.coalesce(_ACTS.outcome, "").label("outcome"))
     .where(
         _ACTS.tenant == bindparam("tenant"),
         _ACTS.action_class == bindparam("action_class"),
@@ -21,8 +21,10 @@ _LATEST: Final = (
         _ACTS.phase == "done",
     )
     .order_by(_ACTS.consumed_us.desc(), _ACTS.grant_id)
-    .limit(bindparam("most"))
 )
+_LATEST: Final = _ENDED.limit(bindparam("most"))
+SELECT_LAST_OUTCOME: Final = _ENDED.limit(1)
+"""How the latest execution of `action_class` by `tool` that has ended did so; no row where none has."""
 
 
 def recent_outcomes(
@@ -34,9 +36,14 @@ def recent_outcomes(
     return tuple(_outcome(name) for name in names)
 
 
-def _outcome(name: str | None) -> Outcome:
+def is_closed(last_outcome: str | None) -> bool:
+    """Whether a breaker is closed whatever came before this, the latest outcome, or None where there was none yet."""
+    return last_outcome is None or _outcome(last_outcome) is Outcome.SUCCEEDED
+
+
+def _outcome(name: str) -> Outcome:
     try:
-        return Outcome(name or "")
+        return Outcome(name)
     except ValueError:
         # Another version's name, or none: what it means is not known here.
         return Outcome.UNKNOWN

@@ -17,18 +17,18 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.store.interning import entity_id
+from watchfloor_core.store.pipelining import UNAWAITED
 from watchfloor_core.store.schema import asset
 from watchfloor_core.store.schema_authority import budget_charge, lease
 from watchfloor_guardrails.budget import Charge, Spent, free_at_us, is_over, window_start_us
 from watchfloor_workflows.authority.containments import under_way
 from watchfloor_workflows.authority.spelling import spelled
 
-_LOCK_HEAD: Final = text(
-    "SELECT 1 FROM budget_head WHERE tenant = :tenant AND budget = :budget AND subject = :subject FOR UPDATE"
-)
-_MAKE_HEAD: Final = text(
-    "INSERT INTO budget_head (tenant, budget, subject) VALUES (:tenant, :budget, :subject) ON CONFLICT DO NOTHING"
-)
+# Made where there is none, and locked where there is one: an update that changes nothing.
+_TAKE_HEAD: Final = text(
+    "INSERT INTO budget_head (tenant, budget, subject) VALUES (:tenant, :budget, :subject) "
+    "ON CONFLICT (tenant, budget, subject) DO UPDATE SET subject = excluded.subject"
+).execution_options(**UNAWAITED)
 _USED: Final = (
     "SELECT coalesce(sum(amount), 0) FROM budget_charge "
     "WHERE tenant = :tenant AND budget = :budget AND subject = :subject AND at_us > :since"
@@ -46,7 +46,7 @@ _LEASES: Final = (
 )
 COUNT_INVENTORY: Final = select(func.count()).select_from(asset).where(asset.c.tenant == bindparam("tenant"))
 """How many entities the inventory of `tenant` holds."""
-_CHARGE: Final = insert(budget_charge)
+_CHARGE: Final = insert(budget_charge).execution_options(**UNAWAITED)
 _OURS: Final = COUNT_INVENTORY.where(asset.c.entity_id.in_(bindparam("ids", expanding=True)))
 _ASSETS_AT_ONCE: Final = 500
 """Ids in one query; SQLite bounds the number of parameters."""
@@ -61,7 +61,7 @@ def charge(connection: Connection, tenant: str, charges: Collection[Charge], now
     budget, what is used of it, and when it has room.
     """
     ordered = sorted(charges, key=lambda one: (one.budget, one.subject, one.reference))
-    _lock_heads(connection, tenant, {(one.budget, one.subject): None for one in ordered})
+    _take_heads(connection, tenant, {(one.budget, one.subject): None for one in ordered})
     fresh: dict[tuple[str, str, str], Charge] = {}
     pending: dict[tuple[str, str], int] = defaultdict(int)
     for one in ordered:
@@ -113,14 +113,10 @@ def inventory_size(connection: Connection, tenant: str) -> int:
     return connection.execute(COUNT_INVENTORY, {"tenant": tenant}).scalar_one()
 
 
-def _lock_heads(connection: Connection, tenant: str, heads: Iterable[tuple[str, str]]) -> None:
-    if connection.dialect.name != "postgresql":
-        return
-    for budget, subject in heads:
-        key = {"tenant": tenant, "budget": budget, "subject": subject}
-        if connection.execute(_LOCK_HEAD, key).first() is None:
-            connection.execute(_MAKE_HEAD, key)
-            connection.execute(_LOCK_HEAD, key)
+def _take_heads(connection: Connection, tenant: str, heads: Iterable[tuple[str, str]]) -> None:
+    if connection.dialect.name == "postgresql":
+        for budget, subject in heads:
+            connection.execute(_TAKE_HEAD, {"tenant": tenant, "budget": budget, "subject": subject})
 
 
 def _asked(tenant: str, budget: str, subject: str, window_s: int | None, now_us: int) -> dict[str, str | int]:

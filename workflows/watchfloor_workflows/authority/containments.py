@@ -12,10 +12,11 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, select, text
 
 from watchfloor_core.identity import digest16
+from watchfloor_core.store.pipelining import UNAWAITED
 from watchfloor_core.store.schema_authority import action_proposal, execution
 from watchfloor_guardrails.catalogue import CATALOGUE
 
-_LOCK: Final = text("SELECT pg_advisory_xact_lock(:key)")
+_LOCK: Final = text("SELECT pg_advisory_xact_lock(:key)").execution_options(**UNAWAITED)
 _ACTING: Final = (
     select(execution.c.action_class, execution.c.tool, action_proposal.c.draft)
     .join(

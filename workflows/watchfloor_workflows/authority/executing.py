@@ -36,7 +36,8 @@ from watchfloor_core.errors import (
 )
 from watchfloor_core.ledger.record import Decision, record_decisions
 from watchfloor_core.store.engine import Store
-from watchfloor_core.store.schema_authority import action_grant, execution, lease
+from watchfloor_core.store.pipelining import UNAWAITED
+from watchfloor_core.store.schema_authority import action_grant, action_proposal, execution, lease
 from watchfloor_core.telemetry.names import SpanAttribute
 from watchfloor_guardrails.action import Action, Target
 from watchfloor_guardrails.assertion import RelyingParty
@@ -64,7 +65,13 @@ from watchfloor_workflows.authority.budgets import charge, refund
 from watchfloor_workflows.authority.freezes import freeze_class
 from watchfloor_workflows.authority.granting import find_authority
 from watchfloor_workflows.authority.pulse import Pulse
-from watchfloor_workflows.authority.records import StoredProposal, entry_about, read_proposal, write_proposal
+from watchfloor_workflows.authority.records import (
+    StoredProposal,
+    entry_about,
+    proposal_from,
+    read_proposal,
+    write_proposal,
+)
 from watchfloor_workflows.authority.sealing import ruling_entry
 from watchfloor_workflows.authority.surroundings import Observed, scopes_of, surroundings
 from watchfloor_workflows.policy import Policy
@@ -75,8 +82,9 @@ DEAD_AFTER_S: Final = 15.0
 """An executor that has not said so for this long is gone, and whatever it had started has run into its time limit."""
 READ_BACK_TRIES: Final = 3
 HOUR_S: Final = 3_600
-_ENVELOPE: Final = (
+_ORDERED: Final = (
     select(
+        action_proposal,
         action_grant.c.envelope,
         execution.c.grant_id,
         execution.c.phase,
@@ -84,21 +92,24 @@ _ENVELOPE: Final = (
         execution.c.executor,
         execution.c.beat_us,
     )
-    .outerjoin(execution, (execution.c.tenant == action_grant.c.tenant) & (execution.c.grant_id == action_grant.c.id))
-    .where(
-        action_grant.c.tenant == bindparam("tenant"),
-        action_grant.c.id == bindparam("grant_id"),
+    .select_from(action_proposal)
+    .outerjoin(
+        action_grant,
+        (action_grant.c.tenant == action_proposal.c.tenant)
+        & (action_grant.c.id == bindparam("of_grant"))
         # How one proposal's execution ended must not be taken for another's.
-        action_grant.c.proposal_id == bindparam("proposal_id"),
+        & (action_grant.c.proposal_id == action_proposal.c.id),
     )
+    .outerjoin(execution, (execution.c.tenant == action_grant.c.tenant) & (execution.c.grant_id == action_grant.c.id))
+    .where(action_proposal.c.tenant == bindparam("of_tenant"), action_proposal.c.id == bindparam("of_id"))
 )
-_BEGIN: Final = insert(execution)
+_BEGIN: Final = insert(execution).execution_options(**UNAWAITED)
 _FINISH: Final = update(execution).where(
     execution.c.tenant == bindparam("of_tenant"),
     execution.c.grant_id == bindparam("of_grant"),
     execution.c.phase == "acting",
 )
-_HOLD: Final = insert(lease)
+_HOLD: Final = insert(lease).execution_options(**UNAWAITED)
 _LET_GO: Final = (
     update(lease)
     .where(
@@ -177,10 +188,8 @@ class Executor:
 
         Raises `UnavailableError` where it may be tried again: nothing has happened then, or another executor is at it.
         """
-        ref = order.ref
         with self._store.read() as connection:
-            stored = read_proposal(connection, ref.tenant, ref.proposal_id)
-            held = _grant_row(connection, order)
+            stored, held = _ordered(connection, order)
         if held.grant_id is not None:
             return self._take_over(stored, held)
         if not stored.status.is_open:
@@ -520,16 +529,18 @@ def _amend(
     )
 
 
-def _grant_row(connection: Connection, order: ExecuteActionInput) -> Any:
-    """The grant's envelope, and beside it the execution that has used it up, whose columns are None where none has.
+def _ordered(connection: Connection, order: ExecuteActionInput) -> tuple[StoredProposal, Any]:
+    """The proposal; and its grant's envelope with the execution that has used it up, None where none has.
 
     SQLAlchemy's rows are untyped; the column types of the schema hold.
     """
-    asked = {"tenant": order.ref.tenant, "grant_id": order.grant_id, "proposal_id": order.ref.proposal_id}
-    row = connection.execute(_ENVELOPE, asked).one_or_none()
-    if row is None:
-        raise NotFoundError(f"proposal {order.ref.proposal_id!r} has no grant {order.grant_id!r} in this tenant")
-    return row
+    tenant, proposal_id = order.ref.tenant, order.ref.proposal_id
+    asked = {"of_tenant": tenant, "of_id": proposal_id, "of_grant": order.grant_id}
+    row = connection.execute(_ORDERED, asked).one_or_none()
+    stored = proposal_from(row, tenant, proposal_id)
+    if row is None or row.envelope is None:
+        raise NotFoundError(f"proposal {proposal_id!r} has no grant {order.grant_id!r} in this tenant")
+    return stored, row
 
 
 def _lease_end(store: Store, stored: StoredProposal) -> int | None:

@@ -12,6 +12,7 @@ from watchfloor_core.dsse import Signer
 from watchfloor_core.errors import RefusedError
 from watchfloor_core.ledger.record import record_decisions
 from watchfloor_core.store.engine import Store
+from watchfloor_core.store.pipelining import UNAWAITED
 from watchfloor_core.store.schema_authority import action_grant
 from watchfloor_core.telemetry.names import SpanAttribute
 from watchfloor_guardrails.action_ruling import ActionRuling
@@ -26,7 +27,7 @@ from watchfloor_workflows.authority.surroundings import Observed, surroundings
 from watchfloor_workflows.authority.voting import approval_record
 from watchfloor_workflows.policy import Policy
 
-_ISSUE: Final = insert(action_grant)
+_ISSUE: Final = insert(action_grant).execution_options(**UNAWAITED)
 _LIVE: Final = (
     select(action_grant.c.id)
     .where(

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, exists, select
+from sqlalchemy import Connection, bindparam, exists, literal, select
 
 from watchfloor_core.alert import Severity
 from watchfloor_core.errors import NotFoundError
@@ -18,7 +18,7 @@ from watchfloor_guardrails.catalogue import TargetKind
 from watchfloor_guardrails.incident_facts import IncidentFacts
 from watchfloor_guardrails.matrix import UNKNOWN_TIER
 from watchfloor_guardrails.touching import entity_of, touches_nothing
-from watchfloor_workflows.authority.budgets import inventory_size
+from watchfloor_workflows.authority.budgets import COUNT_INVENTORY
 from watchfloor_workflows.authority.spelling import spelled
 from watchfloor_workflows.proposal import case_of
 from watchfloor_workflows.standing import StoredIncident, read_incident
@@ -40,10 +40,21 @@ _UNTRUSTED: Final = select(
         shape_entity.c.integrity >= EXTERNAL,
     )
 )
-_TOUCHED: Final = select(asset_table.c.kind, asset_table.c.value, asset_table.c.tier).where(
-    asset_table.c.tenant == bindparam("tenant"),
-    asset_table.c.kind == bindparam("kind"),
-    asset_table.c.value == bindparam("value"),
+_TOUCHED: Final = select(
+    asset_table.c.kind,
+    asset_table.c.value,
+    asset_table.c.tier,
+    COUNT_INVENTORY.correlate(None).scalar_subquery().label("inventory_size"),
+).select_from(
+    # One row, whether the inventory has the target or not.
+    select(literal(1))
+    .subquery("asked")
+    .outerjoin(
+        asset_table,
+        (asset_table.c.tenant == bindparam("tenant"))
+        & (asset_table.c.kind == bindparam("kind"))
+        & (asset_table.c.value == bindparam("value")),
+    )
 )
 SELECT_GROUPS: Final = select(asset_table.c.groups).where(
     asset_table.c.tenant == bindparam("tenant"),
@@ -119,9 +130,9 @@ def blast_on(connection: Connection, tenant: str, kind: str, value: str) -> Blas
 
 
 def _blast(connection: Connection, tenant: str, kind: str, value: str) -> Blast:
-    rows = connection.execute(_TOUCHED, {"tenant": tenant, "kind": kind, "value": value})
-    hits = [InventoryHit(row.kind, row.value, row.tier) for row in rows]
-    return blast_of(hits, inventory_size(connection, tenant))
+    row = connection.execute(_TOUCHED, {"tenant": tenant, "kind": kind, "value": value}).one()
+    hits = [] if row.kind is None else [InventoryHit(row.kind, row.value, row.tier)]
+    return blast_of(hits, row.inventory_size)
 
 
 def asset_of(kind: str, value: str) -> dict[str, str]:

@@ -17,13 +17,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, String, column, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConflictError, RefusedError, UnavailableError
 from watchfloor_core.ledger.record import Decision, record_decisions
 from watchfloor_core.store.engine import Store
+from watchfloor_core.store.pipelining import UNAWAITED
 from watchfloor_core.store.schema_authority import execution, kill_switch
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_guardrails.decision import Principal
@@ -32,8 +33,13 @@ from watchfloor_guardrails.switches import ALL, parse_scope, refusals_to_release
 LOCK_KEY: Final = 0x5746_4B49_4C4C_0001
 """PostgreSQL's advisory lock of consumptions; any number that nothing else of ours takes."""
 
-_READ_COLUMNS: Final = (kill_switch.c.scope, kill_switch.c.epoch, kill_switch.c.is_engaged)
-_CONSUME: Final = text("SELECT current_setting('transaction_isolation') FROM pg_advisory_xact_lock_shared(:key)")
+_READ_COLUMNS: Final = (
+    kill_switch.c.scope,
+    kill_switch.c.epoch,
+    kill_switch.c.is_engaged,
+    column("isolation", String),
+)
+_CONSUME: Final = text("SELECT pg_advisory_xact_lock_shared(:key)").execution_options(**UNAWAITED)
 _THROW: Final = text(
     "INSERT INTO kill_switch (scope, epoch, is_engaged, changed_by, reason, changed_us) "
     "VALUES (:scope, 1, true, :principal, :reason, :now) "
@@ -44,11 +50,12 @@ _THROW: Final = text(
 # The scopes go as one array: a list of parameters is spelled out anew for every question.
 _READ: Final = {
     "sqlite": text(
-        "SELECT scope, epoch, is_engaged FROM kill_switch WHERE scope IN (SELECT value FROM json_each(:scopes))"
+        "SELECT scope, epoch, is_engaged, NULL FROM kill_switch WHERE scope IN (SELECT value FROM json_each(:scopes))"
     ).columns(*_READ_COLUMNS),
-    "postgresql": text("SELECT scope, epoch, is_engaged FROM kill_switch WHERE scope = ANY(:scopes)").columns(
-        *_READ_COLUMNS
-    ),
+    "postgresql": text(
+        "SELECT scope, epoch, is_engaged, current_setting('transaction_isolation') "
+        "FROM kill_switch WHERE scope = ANY(:scopes)"
+    ).columns(*_READ_COLUMNS),
 }
 # An epoch is compared and moved by one statement, so of two people who let go at once only one does.
 _LET_GO: Final = text(
@@ -105,13 +112,10 @@ def read_switches(connection: Connection, scopes: Collection[str], *, lock: bool
     `UnavailableError` where they cannot be read, which whoever rules takes for a no.
     """
     asked = tuple(dict.fromkeys((ALL, *scopes)))
+    is_sqlite = connection.dialect.name == "sqlite"
     try:
-        if lock and connection.dialect.name == "postgresql":
-            isolation = connection.execute(_CONSUME, {"key": LOCK_KEY}).scalar_one()
-            if isolation != "read committed":
-                # Its snapshot could be older than the lock, and then neither side would see the other.
-                raise ValueError(f"the transaction is {isolation}; lock switches in one of Store.write()")
-        is_sqlite = connection.dialect.name == "sqlite"
+        if lock and not is_sqlite:
+            connection.execute(_CONSUME, {"key": LOCK_KEY})
         scopes_asked = json.dumps(asked) if is_sqlite else list(asked)
         rows = connection.execute(_READ[connection.dialect.name], {"scopes": scopes_asked}).all()
     except SQLAlchemyError as error:
@@ -121,6 +125,9 @@ def read_switches(connection: Connection, scopes: Collection[str], *, lock: bool
         raise UnavailableError(
             f"the kill switch {ALL!r} is missing from the store; nothing acts until the store is restored"
         )
+    if lock and not is_sqlite and (isolation := found[ALL].isolation) != "read committed":
+        # Its snapshot could be older than the lock, and then neither side would see the other.
+        raise ValueError(f"the transaction is {isolation}; lock switches in one of Store.write()")
     return SwitchReading(
         epoch=sum(row.epoch for row in rows),
         engaged=tuple(scope for scope in asked if scope in found and found[scope].is_engaged),

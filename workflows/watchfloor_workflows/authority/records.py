@@ -13,6 +13,7 @@ from watchfloor_core.clock import now_us
 from watchfloor_core.errors import NotFoundError
 from watchfloor_core.ledger.entry import Kind
 from watchfloor_core.ledger.record import Decision
+from watchfloor_core.store.pipelining import UNAWAITED
 from watchfloor_core.store.schema_authority import action_proposal
 from watchfloor_core.telemetry.content import AttributeValue
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
@@ -27,8 +28,10 @@ _READ: Final = select(action_proposal).where(
     _COLUMNS.tenant == bindparam("of_tenant"), _COLUMNS.id == bindparam("of_id")
 )
 _LOCK: Final = _READ.with_for_update()
-_WRITE: Final = update(action_proposal).where(
-    _COLUMNS.tenant == bindparam("of_tenant"), _COLUMNS.id == bindparam("of_id")
+_WRITE: Final = (
+    update(action_proposal)
+    .where(_COLUMNS.tenant == bindparam("of_tenant"), _COLUMNS.id == bindparam("of_id"))
+    .execution_options(**UNAWAITED)
 )
 
 
@@ -71,6 +74,11 @@ class StoredProposal:
 def read_proposal(connection: Connection, tenant: str, proposal_id: str, *, lock: bool = False) -> StoredProposal:
     """The proposal; with ``lock`` no one else changes it until the transaction ends. Raises `NotFoundError`."""
     row = connection.execute(_LOCK if lock else _READ, {"of_tenant": tenant, "of_id": proposal_id}).one_or_none()
+    return proposal_from(row, tenant, proposal_id)
+
+
+def proposal_from(row: Row[Any] | None, tenant: str, proposal_id: str) -> StoredProposal:
+    """From a row that holds the proposal's columns, perhaps beside others. Raises `NotFoundError` where it is None."""
     if row is None:
         raise NotFoundError(f"no proposal {proposal_id!r} in tenant {tenant!r}; `watchfloor action list` shows them")
     return _stored(row)

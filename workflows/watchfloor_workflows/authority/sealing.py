@@ -32,7 +32,7 @@ from watchfloor_workflows.action_messages import (
     SealProposalResult,
 )
 from watchfloor_workflows.authority.incident_view import blast_on, evidence_root, holds_untrusted_input
-from watchfloor_workflows.authority.kill_switch import read_switches
+from watchfloor_workflows.authority.kill_switch import SwitchReading, read_switches
 from watchfloor_workflows.authority.records import (
     StoredProposal,
     entry_about,
@@ -40,7 +40,7 @@ from watchfloor_workflows.authority.records import (
     read_proposal,
     write_proposal,
 )
-from watchfloor_workflows.authority.run_facts import note_facts
+from watchfloor_workflows.authority.run_facts import keep_facts
 from watchfloor_workflows.authority.surroundings import Observed, scopes_of, surroundings
 from watchfloor_workflows.policy import Policy
 
@@ -61,8 +61,11 @@ def seal_proposal(store: Store, policy: Policy, ref: ProposalRef, observed: Obse
         if observed.problem is not None:
             return _end(connection, stored, ProposalStatus.REFUSED, observed.problem)
         limits = policy.in_force(ref.tenant, stored.draft.action_class)
-        proposal = _seal(connection, stored, policy, observed, None if limits is None else limits.limits)
-        return _rule(connection, stored, proposal, policy, observed)
+        # The proposal is sealed on the same reading of the switches that it is ruled on with.
+        scopes = scopes_of(ref.tenant, stored.draft.action_class, observed.tool, stored.draft.proposer.name)
+        switches = read_switches(connection, scopes)
+        proposal = _seal(connection, stored, policy, observed, None if limits is None else limits.limits, switches)
+        return _rule(connection, stored, proposal, policy, observed, switches)
 
 
 def requirement_to_json(requirement: ApprovalRequirement) -> str:
@@ -79,12 +82,12 @@ def _seal(
     policy: Policy,
     observed: ObserveTargetResult,
     limits: ActionLimits | None,
+    switches: SwitchReading,
 ) -> ActionProposal:
     draft, tenant = stored.draft, stored.tenant
     known = CATALOGUE.get(draft.action_class)
     if holds_untrusted_input(connection, tenant, stored.incident_id):
-        note_facts(connection, tenant, stored.incident_id, (Fact.UNTRUSTED_INPUT,), stored.id, now_us())
-    epoch = read_switches(connection, scopes_of(tenant, draft.action_class, observed.tool, draft.proposer.name)).epoch
+        keep_facts(connection, tenant, stored.incident_id, (Fact.UNTRUSTED_INPUT,), stored.id, now_us())
     wait_s = 0 if limits is None else max(limits.approval_deadline_s, limits.veto_window_s or 0)
     return ActionProposal(
         tenant=tenant,
@@ -102,7 +105,7 @@ def _seal(
         lease_s=_lease_s(draft, limits),
         tool_pin=observed.tool_pin,
         policy_digest=policy.digest or "0" * 64,
-        kill_epoch=epoch,
+        kill_epoch=switches.epoch,
         proposer=draft.proposer,
         nonce=secrets.token_hex(16),
         expires_us=now_us() + wait_s * MICROSECONDS + AFTER_DECISION_US,
@@ -125,10 +128,11 @@ def _rule(
     proposal: ActionProposal,
     policy: Policy,
     observed: ObserveTargetResult,
+    switches: SwitchReading,
 ) -> SealProposalResult:
     start_us = now_us()
     seen = Observed(observed.state_digest, observed.tool_pin)
-    context = surroundings(connection, stored, proposal, policy, seen, start_us)
+    context = surroundings(connection, stored, proposal, policy, seen, start_us, switches=switches)
     ruling = rule(proposal, context)
     # Each asking computes them anew.
     preimage, digest = proposal.preimage().decode(), proposal.digest

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, exists, func, or_, select
+from sqlalchemy import Connection, bindparam, exists, func, literal, or_, select
 
 from watchfloor_core.clock import MICROSECONDS
 from watchfloor_core.incident import AutonomyLevel
-from watchfloor_core.store.schema import ledger_entry
+from watchfloor_core.store.schema import incident, ledger_entry
 from watchfloor_core.store.schema_authority import action_proposal, certificate, execution, freeze, lease
 from watchfloor_guardrails.action_context import ActionContext, Spending
 from watchfloor_guardrails.autonomy import Cap, CapName
@@ -20,7 +20,7 @@ from watchfloor_guardrails.draft import ActionDraft
 from watchfloor_guardrails.proposal import ActionProposal, ProposalStatus, version_digest
 from watchfloor_guardrails.sequence import Fact
 from watchfloor_guardrails.switches import covering_scopes
-from watchfloor_workflows.authority.breakers import recent_outcomes
+from watchfloor_workflows.authority.breakers import SELECT_LAST_OUTCOME, is_closed, recent_outcomes
 from watchfloor_workflows.authority.budgets import COUNT_INVENTORY, contained_assets
 from watchfloor_workflows.authority.containments import lock_containments
 from watchfloor_workflows.authority.freezes import is_frozen
@@ -31,18 +31,18 @@ from watchfloor_workflows.authority.incident_view import (
     asset_of,
     evidence_editors,
     facts_from,
-    find_incident,
 )
-from watchfloor_workflows.authority.kill_switch import read_switches
+from watchfloor_workflows.authority.kill_switch import SwitchReading, read_switches
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
-from watchfloor_workflows.authority.run_facts import facts_of as run_facts_of
-from watchfloor_workflows.authority.run_facts import note_facts
+from watchfloor_workflows.authority.run_facts import SELECT_NOTED, facts_named, keep_facts
 from watchfloor_workflows.policy import Policy
+from watchfloor_workflows.standing import INCIDENT_COLUMNS, StoredIncident, incident_of
 
 HOUR_US: Final = 3_600 * MICROSECONDS
 _RECENT: Final = 20
 """Outcomes that a breaker looks at."""
-# One question for all single numbers: what a ruling costs beside its own work is round trips to the store.
+_EFFECT: Final = frozenset({Fact.OUTWARD_EFFECT})
+# One question for all that is a single row: what a ruling costs beside its own work is round trips to the store.
 _SPENT: Final = (
     select(func.count())
     .select_from(execution)
@@ -66,7 +66,9 @@ _BEGUN: Final = (
     )
     .label("is_begun")
 )
+_ASKED: Final = select(literal(1)).subquery("asked")
 _STANDING: Final = select(
+    *INCIDENT_COLUMNS,
     select(func.max(certificate.c.level))
     .where(
         certificate.c.tenant == bindparam("tenant"),
@@ -107,6 +109,11 @@ _STANDING: Final = select(
     .label("is_edited"),
     exists(SELECT_TARGET).label("has_target"),
     SELECT_GROUPS.limit(1).scalar_subquery().label("groups"),
+    SELECT_LAST_OUTCOME.scalar_subquery().label("last_outcome"),
+    SELECT_NOTED.scalar_subquery().label("facts"),
+).select_from(
+    # One row, whether there is an incident or not.
+    _ASKED.outerjoin(incident, (incident.c.tenant == bindparam("tenant")) & (incident.c.id == bindparam("incident_id")))
 )
 """In one snapshot: what ends between two questions would be found in neither."""
 
@@ -132,22 +139,32 @@ def surroundings(
     observed: Observed,
     now_us: int,
     *,
+    switches: SwitchReading | None = None,
     lock: bool = False,
 ) -> ActionContext:
-    """The context of a ruling now. With ``lock`` a stop that comes later waits until the transaction ends."""
+    """The context of a ruling now, on switches that were just read or None.
+
+    With ``lock`` the action is about to be done. A stop that comes later then waits until the transaction ends; the
+    effect is noted, so that two steps of one run cannot each find that the other has not happened yet; and the tenant
+    begins no other containment meanwhile.
+    """
     draft, tenant = stored.draft, proposal.tenant
-    scopes = scopes_of(tenant, proposal.action_class, proposal.tool, proposal.proposer.name)
-    switches = read_switches(connection, scopes, lock=lock)
-    if lock and proposal.known_class is not None and proposal.known_class.is_containment:
-        lock_containments(connection, tenant)
+    if switches is None:
+        scopes = scopes_of(tenant, proposal.action_class, proposal.tool, proposal.proposer.name)
+        switches = read_switches(connection, scopes, lock=lock)
+    if lock:
+        # Locks first: what is read before one of them is had may be out of date by then.
+        if proposal.known_class is not None and proposal.known_class.is_containment:
+            lock_containments(connection, tenant)
+        keep_facts(connection, tenant, stored.incident_id, _EFFECT, stored.id, now_us)
     standing = _standing(connection, stored, proposal, now_us)
-    incident = find_incident(connection, tenant, stored.incident_id)
+    held = standing.incident
     return ActionContext(
         policy=policy.in_force(tenant, proposal.action_class),
-        caps=(*_caps(connection, proposal, policy, standing.certified), *_wanted(draft)),
+        caps=(*_caps(connection, proposal, policy, standing), *_wanted(draft)),
         now_us=now_us,
         facts_at_proposal=draft.facts,
-        facts_now=None if incident is None else facts_from(incident, has_target=standing.has_target),
+        facts_now=None if held is None else facts_from(held, has_target=standing.has_target),
         kill_epoch=switches.epoch,
         engaged=switches.engaged,
         frozen=is_frozen(connection, tenant, proposal.action_class) if standing.is_frozen else None,
@@ -155,7 +172,8 @@ def surroundings(
         tool_pin=observed.tool_pin,
         spending=standing.spending,
         is_held=standing.is_held,
-        facts_touched=_facts_touched(connection, stored, now_us, notes=lock),
+        # Every action is an effect outside; what it rests on was noted when it was sealed.
+        facts_touched=standing.facts | _EFFECT,
         dark_sources=(),
         evidence_editors=evidence_editors(connection, tenant, stored.incident_id) if standing.is_edited else (),
         groups=standing.groups,
@@ -167,6 +185,8 @@ def surroundings(
 class _Standing:
     """What was done of the proposal's kind, what may be, and how its target and incident stand."""
 
+    incident: StoredIncident | None
+    """None where it is gone."""
     certified: AutonomyLevel
     spending: Spending
     is_held: bool
@@ -177,6 +197,10 @@ class _Standing:
     has_target: bool
     """The incident still names the target."""
     groups: tuple[str, ...]
+    last_outcome: str | None
+    """How the latest execution of the class by the tool ended; None where none has."""
+    facts: frozenset[Fact]
+    """What the incident's run has touched."""
 
 
 def _standing(connection: Connection, stored: StoredProposal, proposal: ActionProposal, now_us: int) -> _Standing:
@@ -203,6 +227,7 @@ def _standing(connection: Connection, stored: StoredProposal, proposal: ActionPr
         inventory_size=row.inventory_size,
     )
     return _Standing(
+        incident=incident_of(row),
         certified=_certified_level(row.certified),
         spending=spending,
         is_held=known is not None and known.is_containment and bool(row.is_begun or row.is_held),
@@ -210,6 +235,8 @@ def _standing(connection: Connection, stored: StoredProposal, proposal: ActionPr
         is_edited=bool(row.is_edited),
         has_target=bool(row.has_target),
         groups=tuple(sorted(set(row.groups or ()))),
+        last_outcome=row.last_outcome,
+        facts=facts_named(row.facts),
     )
 
 
@@ -218,12 +245,11 @@ def _certified_level(level: int | None) -> AutonomyLevel:
     return AutonomyLevel.L2 if level is None else AutonomyLevel(max(AutonomyLevel.L2, min(AutonomyLevel.L4, level)))
 
 
-def _caps(
-    connection: Connection, proposal: ActionProposal, policy: Policy, certified: AutonomyLevel
-) -> tuple[Cap, ...]:
-    caps = [Cap(CapName.CERTIFIED, certified, "what measured outcomes bear out for this task and these versions")]
+def _caps(connection: Connection, proposal: ActionProposal, policy: Policy, standing: _Standing) -> tuple[Cap, ...]:
+    borne_out = "what measured outcomes bear out for this task and these versions"
+    caps = [Cap(CapName.CERTIFIED, standing.certified, borne_out)]
     in_use = policy.in_force(proposal.tenant, proposal.action_class)
-    if in_use is not None:
+    if in_use is not None and not is_closed(standing.last_outcome):
         outcomes = recent_outcomes(
             connection,
             proposal.tenant,
@@ -247,18 +273,6 @@ def _wanted(draft: ActionDraft) -> tuple[Cap, ...]:
 def _holds_ours(proposal: ActionProposal) -> bool:
     known = proposal.known_class
     return known is not None and known.is_containment and proposal.blast.in_inventory
-
-
-def _facts_touched(connection: Connection, stored: StoredProposal, now_us: int, *, notes: bool) -> frozenset[Fact]:
-    """Every action is an effect outside; what it rests on was noted when it was sealed.
-
-    In the transaction that consumes the grant the effect is noted, so that two steps of one run cannot each find that
-    the other has not happened yet.
-    """
-    effect = frozenset({Fact.OUTWARD_EFFECT})
-    if notes:
-        return note_facts(connection, stored.tenant, stored.incident_id, effect, stored.id, now_us)
-    return run_facts_of(connection, stored.tenant, stored.incident_id) | effect
 
 
 def _undoes(connection: Connection, proposal: ActionProposal, draft: ActionDraft, now_us: int) -> str | None:

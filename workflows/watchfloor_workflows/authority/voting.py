@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, text
+from sqlalchemy import Connection, Row, Select, String, bindparam, insert, literal, select, text
 
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.errors import NotFoundError, RefusedError
 from watchfloor_core.ledger.record import Decision, record_decisions
 from watchfloor_core.store.engine import Store
+from watchfloor_core.store.pipelining import UNAWAITED
 from watchfloor_core.store.schema_authority import approval_shown, approval_vote, approver_key
 from watchfloor_core.telemetry.names import SpanAttribute
 from watchfloor_guardrails.approval import (
@@ -41,7 +42,7 @@ from watchfloor_workflows.authority.records import (
     write_proposal,
 )
 from watchfloor_workflows.authority.sealing import requirement_from_json, terms_of
-from watchfloor_workflows.authority.voters import held_now, roles_still_held, standing_of
+from watchfloor_workflows.authority.voters import held_now, standing_of
 from watchfloor_workflows.policy import Policy
 
 HOUR_S = 3_600
@@ -53,17 +54,7 @@ _SHOWN = text(
     "INSERT INTO approval_shown (tenant, proposal_id, principal, first_us) "
     "VALUES (:tenant, :proposal_id, :principal, :now) ON CONFLICT DO NOTHING"
 )
-_FIRST_SHOWN = select(approval_shown.c.first_us).where(
-    approval_shown.c.tenant == bindparam("tenant"),
-    approval_shown.c.proposal_id == bindparam("proposal_id"),
-    approval_shown.c.principal == bindparam("principal"),
-)
-_RECORDED = select(approval_vote.c.update_id, approval_vote.c.decision).where(
-    approval_vote.c.tenant == bindparam("tenant"),
-    approval_vote.c.proposal_id == bindparam("proposal_id"),
-    approval_vote.c.principal == bindparam("principal"),
-)
-_VOTE = insert(approval_vote)
+_VOTE = insert(approval_vote).execution_options(**UNAWAITED)
 _KEY_COLUMNS = tuple(column.label(f"of_key_{column.name}") for column in approver_key.c)
 _VOTES = (
     select(approval_vote, *_KEY_COLUMNS, *standing_of(approval_vote.c.principal))
@@ -74,7 +65,21 @@ _VOTES = (
     )
     .order_by(approval_vote.c.decided_us, approval_vote.c.principal)
 )
-_KEY = select(*_KEY_COLUMNS).where(approver_key.c.id == bindparam("key_id"))
+_VOTER: Select[Any] = select(
+    *_KEY_COLUMNS,
+    *standing_of(bindparam("principal", type_=String)),
+    select(approval_shown.c.first_us)
+    .where(
+        approval_shown.c.tenant == bindparam("tenant"),
+        approval_shown.c.proposal_id == bindparam("proposal_id"),
+        approval_shown.c.principal == bindparam("principal"),
+    )
+    .scalar_subquery()
+    .label("shown_us"),
+).select_from(
+    # One row, whether the key is known or not.
+    select(literal(1)).subquery("asked").outerjoin(approver_key, approver_key.c.id == bindparam("key_id"))
+)
 
 
 def record_vote(
@@ -86,8 +91,9 @@ def record_vote(
     """
     with store.write() as connection:
         stored = read_proposal(connection, ref.tenant, ref.proposal_id, lock=True)
-        approval = open_approval(connection, stored)
-        if _is_recorded(connection, stored, vote):
+        rows = _vote_rows(connection, stored)
+        approval = _approval(stored, rows)
+        if _is_recorded(rows, vote):
             # What the votes decided stays the answer, whatever has come of the proposal since.
             is_voided = stored.status is ProposalStatus.VOIDED
             return _result(approval if is_voided else replace(approval, voided=None), now_us())
@@ -132,6 +138,10 @@ def void_proposal(connection: Connection, stored: StoredProposal, reason: str) -
 
 def open_approval(connection: Connection, stored: StoredProposal) -> OpenApproval:
     """The approval as it stands. Raises `RefusedError` where nobody is asked about the proposal."""
+    return _approval(stored, _vote_rows(connection, stored))
+
+
+def _approval(stored: StoredProposal, rows: Sequence[Row[Any]]) -> OpenApproval:
     terms = terms_of(stored)
     if terms is None or stored.digest is None or stored.view is None:
         raise RefusedError(f"proposal {stored.id!r} is {stored.status}; nobody is asked about it")
@@ -143,7 +153,7 @@ def open_approval(connection: Connection, stored: StoredProposal) -> OpenApprova
         view_digest=view_digest(stored.view),
         requirement=requirement_from_json(terms.requirement_json),
         deadline_us=terms.deadline_us,
-        votes=tuple(record.vote for record in read_votes(connection, stored)),
+        votes=tuple(_vote_of(row, tuple(row.roles)) for row in rows),
         voided=None if is_open else f"it is {stored.status}",
     )
 
@@ -168,17 +178,15 @@ def _vote_rows(connection: Connection, stored: StoredProposal) -> Sequence[Row[A
 
 def _record_of(row: Row[Any], roles: tuple[str, ...]) -> VoteRecord:
     return VoteRecord(
-        Vote(row.principal, VoteDecision(row.decision), roles, row.decided_us),
+        _vote_of(row, roles),
         row.statement.encode(),
         row.assertion,
         None if row.of_key_id is None else _key(row),
     )
 
 
-def read_key(connection: Connection, key_id: str) -> ApproverKey | None:
-    """The public half of a key, revoked ones too."""
-    row = connection.execute(_KEY, {"key_id": key_id}).one_or_none()
-    return None if row is None else _key(row)
+def _vote_of(row: Row[Any], roles: tuple[str, ...]) -> Vote:
+    return Vote(row.principal, VoteDecision(row.decision), roles, row.decided_us)
 
 
 def _key(row: Row[Any]) -> ApproverKey:
@@ -202,17 +210,18 @@ def _record(
     party: RelyingParty | None,
 ) -> VoteResult:
     now = now_us()
+    asked = {"tenant": stored.tenant, "proposal_id": stored.id, "principal": vote.principal}
+    known = connection.execute(_VOTER, {**asked, "key_id": vote.key_id}).one()
     # The store has the last word on roles, whoever brought the vote and however long it was under way.
-    vote = replace(vote, roles=roles_still_held(connection, stored.tenant, vote.principal, vote.roles))
+    vote = replace(vote, roles=held_now(known, vote.roles))
     voter = Voter(vote.principal, vote.principal_kind, vote.roles, vote.tenant)
     against = refusals(voter, vote.decision, vote.digest, vote.comment, approval, now)
     if against:
         raise RefusedError("; ".join(against))
     said = statement(approval, vote.principal, vote.decision)
-    assertion = _checked_assertion(connection, vote, said, now, party)
+    key = None if known.of_key_id is None else _key(known)
+    assertion = _checked_assertion(vote, key, said, now, party)
     _charge_rate(connection, stored, policy, vote, now)
-    asked = {"tenant": stored.tenant, "proposal_id": stored.id, "principal": vote.principal}
-    shown_us = connection.execute(_FIRST_SHOWN, asked).scalar_one_or_none()
     row = {
         **asked,
         "decision": vote.decision.value,
@@ -222,15 +231,21 @@ def _record(
         "key_id": vote.key_id if assertion is not None else None,
         "comment": vote.comment,
         "channel": vote.channel,
-        "shown_us": shown_us,
+        "shown_us": known.shown_us,
         "decided_us": now,
         "update_id": vote.update_id,
     }
     connection.execute(_VOTE, row)
-    counted = open_approval(connection, stored)
-    spoken = _vote_entry(stored, vote, said, assertion, shown_us)
+    # The proposal is locked: nobody else has voted since the votes were read.
+    cast = Vote(vote.principal, vote.decision, tuple(sorted(vote.roles)), now)
+    counted = replace(approval, votes=tuple(sorted((*approval.votes, cast), key=_place)))
+    spoken = _vote_entry(stored, vote, said, assertion, known.shown_us)
     _settle(connection, stored, counted, spoken, now)
     return _result(counted, now)
+
+
+def _place(vote: Vote) -> tuple[int, str]:
+    return vote.decided_us, vote.principal
 
 
 def _settle(connection: Connection, stored: StoredProposal, counted: OpenApproval, spoken: Decision, now: int) -> None:
@@ -251,12 +266,11 @@ def _settle(connection: Connection, stored: StoredProposal, counted: OpenApprova
 
 
 def _checked_assertion(
-    connection: Connection, vote: VoteInput, said: bytes, now: int, party: RelyingParty | None
+    vote: VoteInput, key: ApproverKey | None, said: bytes, now: int, party: RelyingParty | None
 ) -> Mapping[str, JsonValue] | None:
     """The assertion of a yes, once it holds. A no needs none: it loosens nothing."""
     if vote.decision is VoteDecision.DENY:
         return None
-    key = None if vote.key_id is None else read_key(connection, vote.key_id)
     if key is None or vote.assertion_json is None:
         raise RefusedError(
             "an approval is signed: with a passkey, or by `watchfloor approvals approve` with a key that "
@@ -295,10 +309,9 @@ def _charge_rate(connection: Connection, stored: StoredProposal, policy: Policy,
     charge(connection, stored.tenant, [rate], now)
 
 
-def _is_recorded(connection: Connection, stored: StoredProposal, vote: VoteInput) -> bool:
-    asked = {"tenant": stored.tenant, "proposal_id": stored.id, "principal": vote.principal}
-    row = connection.execute(_RECORDED, asked).one_or_none()
-    return row is not None and row.update_id == vote.update_id and row.decision == vote.decision.value
+def _is_recorded(rows: Sequence[Row[Any]], vote: VoteInput) -> bool:
+    said = (vote.principal, vote.update_id, vote.decision.value)
+    return any((row.principal, row.update_id, row.decision) == said for row in rows)
 
 
 def _result(approval: OpenApproval, now: int) -> VoteResult:

@@ -44,9 +44,7 @@ def fill(connection: Connection, tenant: str, incident_id: str, playbook: Playbo
 
 def _candidates(connection: Connection, tenant: str, incident_id: str, binding: Binding) -> list[tuple[str, Held]]:
     statement = (
-        select(
-            entity.c.value, shape_entity.c.role, shape_entity.c.integrity, observation.c.alerts, detector.c.product
-        )
+        select(entity.c.value, shape_entity.c.role, shape_entity.c.integrity, observation.c.alerts, detector.c.product)
         .select_from(observation)
         .join(shape, (shape.c.tenant == observation.c.tenant) & (shape.c.id == observation.c.shape_id))
         .join(
