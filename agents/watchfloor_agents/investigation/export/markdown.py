@@ -50,7 +50,7 @@ def _page(
     yield f"# Investigation of incident {prose(report.incident_id)}, revision {report.revision}"
     yield ""
     yield f"- Verdict: **{prose(report.verdict.value)}**, probability of an attack {report.probability:.2f}"
-    yield f"- Certainty: {report.certainty:.2f} (how much there was to decide on)"
+    yield f"- Certainty: {report.certainty:.2f} (how much there was to decide on{_limits(report)})"
     yield f"- Tenant: {prose(report.tenant)}"
     if report.timeline:
         first, last = report.timeline[0], report.timeline[-1]
@@ -80,6 +80,18 @@ def _section(title: str, lines: list[str] | Iterator[str]) -> Iterator[str]:
     yield f"## {title}"
     yield ""
     yield from lines
+
+
+def _limits(report: Report) -> str:
+    """The sources beside the certainty that they lower."""
+    dark = sorted({one.source for one in report.unknowns if one.source and one.cause == "dark_source"})
+    partial = sorted({one.source for one in report.unknowns if one.source} - set(dark))
+    told = [
+        f"{which}: {', '.join(map(code, names))}"
+        for which, names in (("dark", dark), ("seen in part", partial))
+        if names
+    ]
+    return f"; {'; '.join(told)}" if told else ""
 
 
 def _timeline(report: Report) -> list[str]:
