@@ -195,6 +195,9 @@ class Report:
     recommendations: tuple[Recommendation, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     """Claims that the checker took out."""
+    relation: str = ""
+    """One sentence: how triage's verdict and this one relate, and which stands for what; empty where triage gave none
+    that may be shown."""
     engine: str = "specialist"
     version: str = ""
     """Digest of what the answer depends on besides the evidence."""

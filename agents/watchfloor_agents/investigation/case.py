@@ -61,6 +61,8 @@ class InvestigationCase:
     """Those named by the most alerts first."""
     triage_verdict: Verdict | None = None
     triage_probability: float | None = None
+    triage_reasons: tuple[str, ...] = ()
+    """Codes of what its probability rests on, the weightiest for that first."""
 
     def values(self, kind: EntityKind) -> tuple[str, ...]:
         """Names of the entities of a kind, those named most first."""

@@ -31,6 +31,7 @@ def case_to_json(case: InvestigationCase) -> dict[str, JsonValue]:
         "end_us": case.range.end_us,
         "triage_verdict": case.triage_verdict.value if case.triage_verdict else None,
         "triage_probability": case.triage_probability,
+        "triage_reasons": list(case.triage_reasons),
         "entities": [
             {
                 "kind": one.kind.value,
@@ -77,6 +78,7 @@ def case_from_json(content: Mapping[str, Any], evidence: Mapping[str, Evidence])
             entities=tuple(_entity(one) for one in content["entities"]),
             triage_verdict=None if verdict is None else Verdict(verdict),
             triage_probability=content["triage_probability"],
+            triage_reasons=tuple(content.get("triage_reasons", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"a kept case cannot be read: {type(error).__name__}: {error}") from error

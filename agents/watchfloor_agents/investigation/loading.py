@@ -46,8 +46,8 @@ def load_investigation_case(connection: Connection, tenant: str, incident_id: st
             table.c.title,
             table.c.first_us,
             table.c.last_us,
-            table.c.verdict,
             table.c.probability,
+            table.c.assessment,
         ).where(table.c.tenant == tenant, table.c.id == incident_id)
     ).one_or_none()
     if row is None:
@@ -63,9 +63,23 @@ def load_investigation_case(connection: Connection, tenant: str, incident_id: st
         range=TimeRange(first, max(last, first) + 1),
         alerts=alerts,
         entities=_entities(connection, tenant, incident_id),
-        triage_verdict=None if row.verdict is None else Verdict(row.verdict),
+        triage_verdict=_triage_verdict(row.assessment),
         triage_probability=row.probability,
+        triage_reasons=_triage_reasons(row.assessment),
     )
+
+
+def _triage_verdict(assessment: Any) -> Verdict | None:  # Any: a column of JSON
+    """The engine's own: the incident's may be a person's."""
+    return Verdict(assessment["verdict"]) if isinstance(assessment, dict) and "verdict" in assessment else None
+
+
+def _triage_reasons(assessment: Any) -> tuple[str, ...]:  # Any: a column of JSON
+    """Codes of the reasons for an attack, or against where there are none for it; the weightiest first."""
+    reasons = assessment.get("reasons", ()) if isinstance(assessment, dict) else ()
+    weights = [(float(one.get("log_odds", 0.0)), str(one.get("code", ""))) for one in reasons]
+    for_it = [one for one in weights if one[0] > 0] or weights
+    return tuple(dict.fromkeys(code for _, code in sorted(for_it, key=lambda one: (-abs(one[0]), one[1]))))
 
 
 def alert_evidence(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from watchfloor_agents.investigation.relating import NOBODY_ASKED
 from watchfloor_agents.investigation.view import CaseView, kinds_asked
 from watchfloor_core.logs.source import Health
 from watchfloor_core.report import Unknown
@@ -37,7 +38,7 @@ def unknowns(view: CaseView, *, has_origin: bool) -> tuple[Unknown, ...]:
 
 def _found(view: CaseView, *, has_origin: bool) -> Iterator[Unknown]:
     if not any(answer.coverage for answer in view.answers if answer.is_about_telemetry):
-        text = "No log source could be asked; all that is known is what the alerts say"
+        text = f"{NOBODY_ASKED}; all that is known is what the alerts say"
         yield Unknown(text=text, cause="not_collected")
     for name, source in sorted(_sources(view).items()):
         if source.lacks or source.reasons:

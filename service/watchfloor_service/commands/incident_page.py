@@ -62,6 +62,7 @@ def print_incident(found: IncidentDetail) -> None:
     """The whole page."""
     out = console()
     _print_head(out, found)
+    _print_investigation(out, found)
     _print_reasons(out, found)
     _print_entities(out, found)
     _print_timeline(out, found)
@@ -86,6 +87,25 @@ def _print_head(out: Console, found: IncidentDetail) -> None:
         out.print(f"closed by {x.closed_by}" + (f" at {_to_second(x.closed_at)}" if x.closed_at else ""))
     if x.merged_into is not None:
         out.print(f"merged into {x.merged_into}")
+
+
+def _print_investigation(out: Console, found: IncidentDetail) -> None:
+    x = found.investigation
+    if x is None:
+        return
+    _head(out, "Investigation")
+    before = "" if x.is_of_now else f", of revision {x.revision}; the incident has changed since"
+    if x.verdict is None:
+        problem = f": {escape_untrusted(x.problem)}" if x.problem else ""
+        out.print(Text(f"{x.status}{problem}{before}"))
+        return
+    out.print(
+        Text(
+            f"{x.verdict}, probability of an attack {x.probability or 0:.2f}, certainty {x.certainty or 0:.2f}{before}"
+        )
+    )
+    if x.relation:
+        out.print(Text(escape_untrusted(x.relation)))
 
 
 def _print_reasons(out: Console, found: IncidentDetail) -> None:

@@ -51,6 +51,8 @@ def _page(
     yield ""
     yield f"- Verdict: **{prose(report.verdict.value)}**, probability of an attack {report.probability:.2f}"
     yield f"- Certainty: {report.certainty:.2f} (how much there was to decide on{_limits(report)})"
+    if report.relation:
+        yield f"- {prose(report.relation)}"
     yield f"- Tenant: {prose(report.tenant)}"
     if report.timeline:
         first, last = report.timeline[0], report.timeline[-1]
