@@ -98,6 +98,14 @@ def test_one_sentence_relates_the_two_verdicts_in_page_json_and_incident(
     assert (altered["status"], altered["verdict"], altered["relation"]) == ("altered", None, "")
 
 
+def test_the_timeline_of_an_incident_has_times_as_the_sensor_gave_them(run: Run, incident_id: str) -> None:
+    found = json.loads(run("incident", "show", incident_id, "--json").stdout)["observations"]
+    assert {one["precision"] for one in found} == {"us"}
+    shown = run("incident", "show", incident_id).stdout
+    assert "2024-06-13T00:00:20.000001Z" in [one["first_at"] for one in found]
+    assert "2024-06-13T00:00:20.000001Z" in shown
+
+
 def test_an_incident_whose_triage_is_sealed_shows_no_investigation_either(
     run: Run, store: Store, settings: Settings
 ) -> None:

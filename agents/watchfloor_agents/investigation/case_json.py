@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from watchfloor_agents.investigation.case import CaseAlert, CaseEntity, InvestigationCase
-from watchfloor_core.alert import EntityKind, EntityRole, Integrity
+from watchfloor_core.alert import EntityKind, EntityRole, Integrity, TimePrecision
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.errors import RecordError
 from watchfloor_core.evidence import Evidence
@@ -56,6 +56,7 @@ def case_to_json(case: InvestigationCase) -> dict[str, JsonValue]:
                 "first_us": one.first_us,
                 "last_us": one.last_us,
                 "of_rule": one.of_rule,
+                "precision": one.precision.value,
             }
             for one in case.alerts
         ],
@@ -97,6 +98,7 @@ def _alert(content: Mapping[str, Any], evidence: Evidence) -> CaseAlert:
         first_us=content["first_us"],
         last_us=content["last_us"],
         of_rule=content.get("of_rule", 0),
+        precision=TimePrecision(content.get("precision", TimePrecision.SECOND)),
     )
 
 

@@ -268,7 +268,8 @@ def _precision(view: CaseView, claim: Claim) -> TimePrecision:
     evidence = view.evidence.get(claim.citations[0].evidence_id)
     if evidence is not None and evidence.kind is EvidenceKind.EVENT:
         return EventEvidence(evidence).precision
-    return TimePrecision.SECOND
+    given = (one.precision for one in view.case.alerts if one.evidence.id == claim.citations[0].evidence_id)
+    return next(given, TimePrecision.SECOND)
 
 
 _STRENGTH: Final = (Scope.COMPROMISED, Scope.TARGETED, Scope.INVOLVED)

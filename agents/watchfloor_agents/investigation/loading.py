@@ -9,13 +9,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, case, func, select
 
 from watchfloor_agents.investigation.case import CaseAlert, CaseEntity, InvestigationCase
-from watchfloor_core.alert import EntityKind, EntityRole, Integrity
+from watchfloor_core.alert import EntityKind, EntityRole, Integrity, TimePrecision
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.errors import NotFoundError
 from watchfloor_core.evidence import Evidence, EvidenceKind
 from watchfloor_core.incident import Verdict
 from watchfloor_core.logs.query import TimeRange
 from watchfloor_core.store import schema
+from watchfloor_core.store.precision import precisions
 
 MAX_ALERTS: Final = 300
 """Kinds of alert in a case: the most severe, and of those the most frequent."""
@@ -141,11 +142,16 @@ def _alerts(connection: Connection, tenant: str, incident_id: str) -> tuple[Case
         .limit(MAX_ALERTS)
     ).all()  # fmt: skip
     named = _named(connection, tenant, [row.id for row in rows])
-    found = [_alert(row, named[bytes(row.id)]) for row in rows]
+    given = precisions(connection, tenant, incident_id, {(bytes(row.id), row.first_us) for row in rows})
+    found = [_alert(row, named[bytes(row.id)], given[bytes(row.id), row.first_us]) for row in rows]
     return tuple(sorted(found, key=lambda one: (one.first_us, one.evidence.id)))
 
 
-def _alert(row: Any, entities: Sequence[tuple[EntityKind, str, EntityRole]]) -> CaseAlert:  # Any: rows are untyped
+def _alert(
+    row: Any,  # Any: rows are untyped
+    entities: Sequence[tuple[EntityKind, str, EntityRole]],
+    precision: TimePrecision,
+) -> CaseAlert:
     evidence = alert_evidence(
         product=row.product,
         rule_id=row.uid,
@@ -167,6 +173,7 @@ def _alert(row: Any, entities: Sequence[tuple[EntityKind, str, EntityRole]]) -> 
         first_us=row.first_us,
         last_us=row.last_us,
         of_rule=int(row.of_rule),
+        precision=precision,
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
+from watchfloor_core.alert import TimePrecision
+from watchfloor_core.clock import from_datetime
 from watchfloor_core.errors import RecordError
+from watchfloor_core.moment import shown_time
 from watchfloor_core.ports import Json
 from watchfloor_core.untrusted import escape_untrusted, quote_untrusted
 from watchfloor_guardrails.explain import explain
@@ -155,7 +159,7 @@ def _print_timeline(out: Console, found: IncidentDetail) -> None:
     print_table(
         ["time", "alerts", "severity", "detector", "what", "why it is here"],
         [
-            [_to_second(x.first_at), f"{x.alerts:,}", x.severity, _detector(x), _what(x), _why(x.reason)]
+            [_as_given(x), f"{x.alerts:,}", x.severity, _detector(x), _what(x), _why(x.reason)]
             for x in found.observations
         ],
         right=["alerts"],
@@ -200,6 +204,11 @@ def _probability(value: float | None) -> str | None:
 
 def _to_second(stamp: str) -> str:
     return stamp[:19] + "Z"
+
+
+def _as_given(x: ObservationView) -> str:
+    """The time in the precision that the sensor gave."""
+    return shown_time(from_datetime(datetime.fromisoformat(x.first_at)), TimePrecision(x.precision))
 
 
 def _asset(*, is_asset: bool, tier: int | None) -> str:

@@ -15,6 +15,7 @@ from watchfloor_core.clock import to_iso
 from watchfloor_core.errors import LedgerError, NotFoundError
 from watchfloor_core.ports import Json
 from watchfloor_core.store import schema
+from watchfloor_core.store.precision import precisions
 from watchfloor_service.incidents.listing import IncidentSummary, require_incident, severity_name
 from watchfloor_service.incidents.reports import find_report
 
@@ -60,6 +61,8 @@ class ObservationView:
     alerts: int
     first_at: str
     last_at: str
+    precision: str
+    """In which the sensor gave the first time: s, ms, us or ns."""
     is_late: bool
     revision: int
     attributes: list[AttributeView]
@@ -203,7 +206,8 @@ def _observations(
         .order_by(seen.c.first_us, seen.c.tick, seen.c.shape_id)
         .limit(limit)
         .offset(offset)
-    )  # fmt: skip
+    ).all()  # fmt: skip
+    given = precisions(connection, tenant, incident_id, {(bytes(row.shape_id), row.first_us) for row in rows})
     return [
         ObservationView(
             shape_id=bytes(row.shape_id).hex(),
@@ -214,6 +218,7 @@ def _observations(
             alerts=row.alerts,
             first_at=to_iso(row.first_us),
             last_at=to_iso(row.last_us),
+            precision=given[bytes(row.shape_id), row.first_us].value,
             is_late=row.is_late,
             revision=row.revision,
             attributes=[
