@@ -107,6 +107,8 @@ def _checks() -> Sequence[tuple[str, Check]]:
         ("policy", configuration.policy),
         ("connectors", configuration.connectors),
         ("plug-ins", configuration.plug_ins),
+        ("log sources", configuration.log_sources),
+        ("context", configuration.context),
         ("tools", configuration.tools),
         ("channels", configuration.channels),
         ("signing keys", key_files.signing_keys),
