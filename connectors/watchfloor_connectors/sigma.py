@@ -32,7 +32,7 @@ class Sigma:
     """Matches of Sigma rules over logs."""
 
     name = "sigma"
-    version = "1"
+    version = "2"
 
     def recognises(self, record: Record) -> bool:
         return _is_ours(record) or _is_chainsaw(record) or _is_hayabusa(record)

@@ -139,6 +139,8 @@ class Unknown:
     text: str
     cause: str
     """``dark_source``, ``partial_source``, ``budget``, ``cut``, ``not_collected``, ``conflict``."""
+    source: str = ""
+    """The log source that was dark or partial, where events of the case may have stayed unseen for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +179,7 @@ class Report:
     probability: float
     """Calibrated probability of TruePositive, 0–1."""
     certainty: float
-    """0–1: how much was there to look at."""
+    """0–1: how much there was to decide on; below 1 where a log source that the case is about was dark or partial."""
     summary: str
     hypotheses: tuple[Hypothesis, ...]
     """The most probable first."""
@@ -193,6 +195,9 @@ class Report:
     recommendations: tuple[Recommendation, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     """Claims that the checker took out."""
+    relation: str = ""
+    """One sentence: how triage's verdict and this one relate, and which stands for what; empty where triage gave none
+    that may be shown."""
     engine: str = "specialist"
     version: str = ""
     """Digest of what the answer depends on besides the evidence."""

@@ -40,19 +40,17 @@ COLOURS: Final = {Health.OK: "green", Health.INFO: "cyan", Health.WARN: "yellow"
 def examine_and_print() -> int:
     """Print the table; 1 where anything fails."""
     from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     from watchfloor_service.commands.outcome import console
+    from watchfloor_service.fitted_table import FittedTable
 
-    table = Table(box=box.SIMPLE, title="watchfloor doctor", title_justify="left")
-    for column in ("check", "", "found", "what to do"):
-        table.add_column(column, overflow="fold")
     findings = list(examine())
-    for name, finding in findings:
-        colour = COLOURS[finding.health]
-        table.add_row(name, Text(finding.health, colour), Text(finding.found), Text(finding.remedy))
-    console().print(table)
+    rows = [
+        [Text(name), Text(one.health, COLOURS[one.health]), Text(one.found), Text(one.remedy)] for name, one in findings
+    ]
+    headers = ("check", "", "found", "what to do")
+    console().print(FittedTable(headers, rows, whole=["check", ""], box=box.SIMPLE, title="watchfloor doctor"))
     return 1 if any(finding.health is Health.FAIL for _, finding in findings) else 0
 
 
@@ -107,6 +105,8 @@ def _checks() -> Sequence[tuple[str, Check]]:
         ("policy", configuration.policy),
         ("connectors", configuration.connectors),
         ("plug-ins", configuration.plug_ins),
+        ("log sources", configuration.log_sources),
+        ("context", configuration.context),
         ("tools", configuration.tools),
         ("channels", configuration.channels),
         ("signing keys", key_files.signing_keys),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from watchfloor_agents.correlation.sequencer import Sequencer
 from watchfloor_agents.investigation.analysers.alerts import MAX_HOSTS, MAX_RULES, AlertAnalyser
 from watchfloor_agents.investigation.case import InvestigationCase
 from watchfloor_agents.investigation.case_json import case_from_json, case_to_json
 from watchfloor_agents.investigation.checking import check
+from watchfloor_agents.investigation.export.markdown import report_markdown
 from watchfloor_agents.investigation.loading import MAX_OF_A_RULE, load_investigation_case
 from watchfloor_agents.investigation.specialist import SpecialistEngine
 from watchfloor_agents.investigation.view import CaseView
@@ -21,6 +23,7 @@ from watchfloor_core.errors import NotFoundError
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.ingest import ParsedBatch, ParsedRecord, close_source, register_source, write_batch
+from watchfloor_core.store.schema import alert as stored_alert
 from watchfloor_core.store.schema import incident
 
 START_US = 1_767_225_600_000_000
@@ -69,6 +72,35 @@ def test_a_flood_of_one_rule_leaves_the_others_in_and_is_counted_whole(store: St
         'sensor reported "shell opened" on "web01"',
         'sensor reported "service stopped" on "db01"',
     ]
+
+
+def test_the_timeline_has_each_time_as_its_sensor_gave_it_also_after_retention(store: Store) -> None:
+    given = [
+        alert(0, "to the second"),
+        replace(alert(1, "ended on a whole millisecond"), precision=TimePrecision.MILLISECOND),
+        replace(alert(2, "finer"), event_us=START_US + 2_123_456, precision=TimePrecision.MICROSECOND),
+        replace(alert(3, "in nanoseconds"), event_us=START_US + 3_120_000, precision=TimePrecision.NANOSECOND),
+    ]
+    [case] = cases_of(store, given)
+    assert [one.precision for one in case.alerts] == [one.precision for one in given]
+    evidence = {one.evidence.id: one.evidence for one in case.alerts}
+    assert case_from_json(case_to_json(case), evidence) == case
+    times = [
+        line.split()[1]
+        for line in report_markdown(SpecialistEngine().conclude(CaseView(case)), {}).splitlines()
+        if "sensor reported" in line and line[0].isdecimal()
+    ]
+    assert times == [
+        "2026-01-01T00:00:00Z",
+        "2026-01-01T00:00:01.000Z",
+        "2026-01-01T00:00:02.123456Z",
+        "2026-01-01T00:00:03.120000Z",
+    ]
+    with store.write() as connection:
+        connection.execute(delete(stored_alert))
+    with store.read() as connection:
+        kept = load_investigation_case(connection, "acme", case.incident_id)
+    assert [one.precision.value for one in kept.alerts] == ["s", "s", "us", "ms"]
 
 
 def test_a_rule_that_fires_on_many_hosts_is_one_finding_that_cites_each_it_names(store: Store) -> None:

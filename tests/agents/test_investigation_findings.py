@@ -66,7 +66,7 @@ def test_a_program_whose_parent_was_not_found_is_no_root_cause(parent: dict[str,
     [earliest] = found(report, "earliest_program")
     assert earliest.text.startswith('The earliest program seen of this is process.executable "C:\\\\x\\\\procdump.exe"')
     assert f"; its parent {named}" in earliest.text
-    assert earliest.text.endswith(" is not in the logs")
+    assert earliest.text.endswith(" is not in what could be seen of the logs")
     assert (report.root_cause, report.root_cause_finding_ids) == (None, ())
     assert "Where the programs came from was not established" in [one.text for one in report.unknowns]
     assert "Not established." in report_markdown(report, {})

@@ -201,6 +201,30 @@ def test_the_security_log_answers_rules_that_are_written_for_sysmon(
         assert found.outcomes[0].state is RuleState.FIRED
 
 
+@pytest.mark.parametrize(("cleared", "does"), [("Security", True), ("Microsoft-Windows-Dhcp-Client/Admin", False)])
+def test_a_rule_about_cleared_logs_means_the_log_that_was_cleared_not_the_one_that_tells_it(
+    tmp_path: Path, cleared: str, does: bool
+) -> None:
+    document = rule(
+        {"sel": {"EventID": 104, "Channel": ["Security", "System"]}, "condition": "sel"},
+        logsource={"product": "windows", "service": "system"},
+    )
+    told = {
+        "Event": {
+            "System": {
+                "Provider": {"#attributes": {"Name": "Microsoft-Windows-Eventlog"}},
+                "EventID": 104,
+                "Channel": "System",
+                "Computer": "fs03.example.corp",
+                "TimeCreated": {"#attributes": {"SystemTime": "2021-10-25T18:11:12.184948Z"}},
+            },
+            "UserData": {"LogFileCleared": {"SubjectUserName": "admmig", "Channel": cleared, "BackupPath": ""}},
+        }
+    }
+    with run(tmp_path, rules_of(tmp_path, document), told) as found:
+        assert [one.event["Channel"] for one in found.matches()] == ([cleared] if does else [])
+
+
 def test_a_rule_about_other_logs_says_that_it_saw_nothing(tmp_path: Path) -> None:
     rules = rules_of(
         tmp_path,

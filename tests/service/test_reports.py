@@ -14,7 +14,7 @@ import orjson
 import pytest
 import zstandard
 from rich.console import Console
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from typer.testing import CliRunner, Result
 
 from tests.service.reports import investigated
@@ -33,6 +33,7 @@ from watchfloor_service.detection.investigate import report_table
 from watchfloor_service.incidents.evidence_alerts import MAX_CHARACTERS, MAX_LINES, alerts_behind, shown_original
 from watchfloor_service.incidents.reports import find_report, page_of
 from watchfloor_service.testing import eve_alert, eve_lines, plant_incidents, served
+from watchfloor_workflows.testing.workbench import write_policy
 
 HOSTILE = "ET [x](http://evil.example) \x1b[31m \u202egpj.exe"
 Run = Callable[..., Result]
@@ -68,6 +69,55 @@ def test_the_report_is_printed_with_nothing_live_in_it(
     assert evidence_id[:12] in shown.stdout
     assert "\x1b" not in shown.stdout
     assert "\u202e" not in shown.stdout
+
+
+def test_one_sentence_relates_the_two_verdicts_in_page_json_and_incident(
+    run: Run, store: Store, settings: Settings, incident_id: str
+) -> None:
+    investigated(store, settings, "default", incident_id)
+    with store.read() as connection:
+        stored = find_report(connection, "default", incident_id)
+        triage = connection.execute(select(incident.c.verdict).where(incident.c.id == incident_id)).scalar_one()
+    assert stored.report is not None
+    said = stored.report.relation
+    assert said.startswith(f"Triage said {triage}, probability ")
+    assert "because no log source could be asked" in said
+
+    page = " ".join(run("incident", "report", incident_id).stdout.split())
+    shown = " ".join(run("incident", "show", incident_id).stdout.split())
+    content = json.loads(run("incident", "show", incident_id, "--json").stdout)
+    assert f"- {said}" in page
+    assert f"Investigation Undetermined, probability of an attack {stored.report.probability:.2f}" in shown
+    assert said in shown
+    assert content["investigation"]["relation"] == said
+    assert json.loads(run("incident", "report", incident_id, "--format", "json").stdout)["report"]["relation"] == said
+
+    with store.write() as connection:
+        connection.execute(update(investigation).values(report=investigation.c.report + " "))
+    altered = json.loads(run("incident", "show", incident_id, "--json").stdout)["investigation"]
+    assert (altered["status"], altered["verdict"], altered["relation"]) == ("altered", None, "")
+
+
+def test_the_timeline_of_an_incident_has_times_as_the_sensor_gave_them(run: Run, incident_id: str) -> None:
+    found = json.loads(run("incident", "show", incident_id, "--json").stdout)["observations"]
+    assert {one["precision"] for one in found} == {"us"}
+    shown = run("incident", "show", incident_id).stdout
+    assert "2024-06-13T00:00:20.000001Z" in [one["first_at"] for one in found]
+    assert "2024-06-13T00:00:20.000001Z" in shown
+
+
+def test_an_incident_whose_triage_is_sealed_shows_no_investigation_either(
+    run: Run, store: Store, settings: Settings
+) -> None:
+    write_policy(settings.data_dir, "L0")
+    sealed = plant_incidents(store, settings, "default", eve_lines(60))[0]
+    investigated(store, settings, "default", sealed)
+    content = json.loads(run("incident", "show", sealed, "--json").stdout)
+    with store.read() as connection:
+        stored = find_report(connection, "default", sealed)
+    assert (content["incident"]["verdict"], content["investigation"]) == (None, None)
+    assert stored.report is not None
+    assert stored.report.relation == ""
 
 
 def test_every_finding_leads_to_evidence_that_can_be_shown(

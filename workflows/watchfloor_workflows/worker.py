@@ -29,12 +29,7 @@ from watchfloor_connectors.attack import technique_name
 from watchfloor_connectors.channels.built import build_channels
 from watchfloor_connectors.channels.config import FILE as CHANNEL_FILE
 from watchfloor_connectors.channels.config import load_channels
-from watchfloor_connectors.context.config import FILE as CONTEXT_FILE
-from watchfloor_connectors.context.config import ContextSettings, load_context_settings
-from watchfloor_connectors.context.opening import ContextShelf
-from watchfloor_connectors.logs.config import FILE as LOG_FILE
-from watchfloor_connectors.logs.config import LogSettings, load_log_settings
-from watchfloor_connectors.logs.opening import LogShelf
+from watchfloor_connectors.logs.config import LogSettings
 from watchfloor_connectors.secrets.resolve import secret_text
 from watchfloor_core.errors import ConfigurationError, UnavailableError
 from watchfloor_core.keys.signing import GRANT_KEY, signing_key
@@ -70,12 +65,11 @@ from watchfloor_workflows.running import (
     stopping_on_signals,
     wait,
 )
+from watchfloor_workflows.source_settings import context_settings, context_shelf, log_settings, log_shelf
 
 logger = logging.getLogger(__name__)
 
 MODEL_FILE: Final = "models.yaml"
-LOG_FOLDER: Final = "loaded-logs"
-"""In the data directory: what was read from log files, so that a restart need not read them again."""
 CACHED_WORKFLOWS: Final = 400
 """Runs kept in memory; a queued incident that is put out costs one replay when its person comes."""
 HOUSEKEEPING_S: Final = 3600.0
@@ -156,7 +150,7 @@ async def _work(
     relay, action_relay = Relay(client, store, settings), ActionRelay(client, store, settings, policy)
     investigation_relay = InvestigationRelay(client, store, settings)
     with activity_threads() as threads:
-        logs = _log_settings(settings)
+        logs = log_settings(settings)
         activities = IncidentActivities(store, engine, policy, threads, has_logs=lambda tenant: bool(logs.of(tenant)))
         channels = load_channels(settings.data_dir / CHANNEL_FILE, secret_text(settings))
         notifier = Notifier(build_channels(channels))
@@ -204,14 +198,12 @@ def make_investigations(
     logs: LogSettings,
 ) -> Investigations:
     """What investigations need of the worker. The sources are opened when they are first asked."""
-    secret = secret_text(settings)
-    shelf = ContextShelf(_context_settings(settings), secret, allowed=settings.context_sources_allowed)
-    folder = settings.data_dir / LOG_FOLDER
+    shelf = context_shelf(settings, context_settings(settings))
     tools = load_tools(settings)
     investigator = Investigator(
         store=store,
         engine=SpecialistEngine(load_analysers(settings.analysers_allowed), technique_name),
-        sources=LogShelf(logs, folder, secret, allowed=settings.log_sources_allowed).of,
+        sources=log_shelf(settings, logs).of,
         policy=policy,
         budget=InvestigationBudget(),
         context=lambda tenant: (*own_context(store, tenant), *shelf.of(tenant)),
@@ -253,18 +245,6 @@ def make_researcher(settings: Settings, store: Store, tools: Sequence[ToolForm] 
     return Researcher(
         store=store, settings=models, models=ready_models(models, secret_text(settings)), research=research, tools=tools
     )
-
-
-def _log_settings(settings: Settings) -> LogSettings:
-    """Raises `ConfigurationError` where the file is wrong, or missing though a setting names it."""
-    named = settings.logs_file
-    return load_log_settings(named or settings.data_dir / LOG_FILE, is_required=named is not None)
-
-
-def _context_settings(settings: Settings) -> ContextSettings:
-    """Raises `ConfigurationError` where the file is wrong, or missing though a setting names it."""
-    named = settings.context_file
-    return load_context_settings(named or settings.data_dir / CONTEXT_FILE, is_required=named is not None)
 
 
 async def _keep_house(store: Store, settings: Settings, stop: asyncio.Event) -> None:

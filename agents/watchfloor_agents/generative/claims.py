@@ -203,9 +203,10 @@ def _unknowns(proposal: Proposal) -> Iterator[Unknown]:
 def _blind_spots(answers: list[Answer]) -> Iterator[Unknown]:
     """Sources that could not have shown what was asked for, each once."""
     seen: set[tuple[str, Health]] = set()
-    for coverage in (one for answer in answers for one in answer.coverage):
+    for answer, coverage in ((asked, one) for asked in answers for one in asked.coverage):
         if coverage.health is Health.WHOLE or (coverage.source, coverage.health) in seen:
             continue
         seen.add((coverage.source, coverage.health))
         cause = "dark_source" if coverage.health is Health.DARK else "partial_source"
-        yield Unknown(text=f"{coverage.source}: {escape_untrusted(coverage.reason)}", cause=cause)
+        source = coverage.source if answer.is_about_telemetry and coverage in answer.concerned else ""
+        yield Unknown(text=f"{coverage.source}: {escape_untrusted(coverage.reason)}", cause=cause, source=source)

@@ -6,14 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from watchfloor_agents.investigation.analysers.context import RUNBOOK
+from watchfloor_agents.investigation.analysers.indicator import is_machine_account
 from watchfloor_agents.investigation.engine import Claim
 from watchfloor_core.addresses import is_outside
 from watchfloor_core.alert import EntityKind
 from watchfloor_core.incident import Verdict
+from watchfloor_core.logs.fields import Field
 from watchfloor_core.report import HypothesisKind, Phase, Recommendation, Scope, Stance
 from watchfloor_core.untrusted import quote_untrusted
 
 MAX_ADDRESSES: Final = 3
+MAX_ACCOUNTS: Final = 3
+ACTED_FROM: Final = 1.0
+"""Log-odds that the findings of what was done with an account must reach together: one odd command is no reason to
+take somebody's account from them."""
 _MEMORY: Final = "T1003"
 
 
@@ -56,6 +62,21 @@ def _contain(claims: Sequence[Claim], ids: Mapping[int, str]) -> Iterator[Recomm
             purpose="The file holds what was taken",
             expected_effect="nobody can read the file at its place",
             undo="put the file back",
+            finding_ids=found,
+        )
+    for value, found in _acting(claims, ids).items():
+        account = quote_untrusted(value, 80)
+        yield _by_people(
+            Phase.CONTAIN, f"Ask whoever holds the account {account} whether this was them, and end its sessions", found
+        )
+        yield Recommendation(
+            phase=Phase.CONTAIN,
+            action_class="disable user",
+            target_kind="user",
+            target=value,
+            purpose="What was found was done with this account",
+            expected_effect="nobody can sign in with it",
+            undo="enable the account again",
             finding_ids=found,
         )
     hosts = _named([one for one in claims if _compromised(one)], EntityKind.HOST, ids)
@@ -107,6 +128,24 @@ def _named(claims: Sequence[Claim], kind: EntityKind, ids: Mapping[int, str]) ->
             if each == kind.value:
                 found[value] = (*found.get(value, ()), ids[id(one)])
     return found
+
+
+def _acting(claims: Sequence[Claim], ids: Mapping[int, str]) -> dict[str, tuple[str, ...]]:
+    """Accounts with which something was done that speaks for an attack, by what the events themselves say; those that
+    most was done with first. An account that an alert merely names, or that somebody failed to sign in with, is none.
+    """
+    weights: dict[str, float] = {}
+    acted: list[Claim] = []
+    for one in claims:
+        cited = {each.text for each in one.citations if each.field == Field.USER_NAME.value}
+        for kind, value, scope in one.entities:
+            is_cited = kind == EntityKind.USER.value and value in cited
+            if is_cited and scope is not Scope.TARGETED and not is_machine_account(value):
+                weights[value] = weights.get(value, 0.0) + one.log_odds
+                acted.append(one)
+    named = _named(list({id(one): one for one in acted}.values()), EntityKind.USER, ids)
+    enough = [one for one in weights if weights[one] >= ACTED_FROM]
+    return {one: named[one] for one in sorted(enough, key=lambda one: (-weights[one], one))[:MAX_ACCOUNTS]}
 
 
 def _compromised(claim: Claim) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from watchfloor_core.alert import EntityKind, EntityRole, Integrity
+from watchfloor_core.alert import EntityKind, EntityRole, Integrity, TimePrecision
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.incident import Verdict
 from watchfloor_core.logs.query import TimeRange
@@ -41,6 +41,8 @@ class CaseAlert:
     count: int
     first_us: int
     last_us: int
+    precision: TimePrecision = TimePrecision.SECOND
+    """In which the sensor gave the time of the first."""
     of_rule: int = 0
     """Alerts of the whole incident by the same rule, those of kinds that the case leaves out too; 0: not counted."""
 
@@ -61,6 +63,8 @@ class InvestigationCase:
     """Those named by the most alerts first."""
     triage_verdict: Verdict | None = None
     triage_probability: float | None = None
+    triage_reasons: tuple[str, ...] = ()
+    """Codes of what its probability rests on, the weightiest for that first."""
 
     def values(self, kind: EntityKind) -> tuple[str, ...]:
         """Names of the entities of a kind, those named most first."""

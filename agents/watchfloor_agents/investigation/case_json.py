@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from watchfloor_agents.investigation.case import CaseAlert, CaseEntity, InvestigationCase
-from watchfloor_core.alert import EntityKind, EntityRole, Integrity
+from watchfloor_core.alert import EntityKind, EntityRole, Integrity, TimePrecision
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.errors import RecordError
 from watchfloor_core.evidence import Evidence
@@ -31,6 +31,7 @@ def case_to_json(case: InvestigationCase) -> dict[str, JsonValue]:
         "end_us": case.range.end_us,
         "triage_verdict": case.triage_verdict.value if case.triage_verdict else None,
         "triage_probability": case.triage_probability,
+        "triage_reasons": list(case.triage_reasons),
         "entities": [
             {
                 "kind": one.kind.value,
@@ -55,6 +56,7 @@ def case_to_json(case: InvestigationCase) -> dict[str, JsonValue]:
                 "first_us": one.first_us,
                 "last_us": one.last_us,
                 "of_rule": one.of_rule,
+                "precision": one.precision.value,
             }
             for one in case.alerts
         ],
@@ -77,6 +79,7 @@ def case_from_json(content: Mapping[str, Any], evidence: Mapping[str, Evidence])
             entities=tuple(_entity(one) for one in content["entities"]),
             triage_verdict=None if verdict is None else Verdict(verdict),
             triage_probability=content["triage_probability"],
+            triage_reasons=tuple(content.get("triage_reasons", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"a kept case cannot be read: {type(error).__name__}: {error}") from error
@@ -95,6 +98,7 @@ def _alert(content: Mapping[str, Any], evidence: Evidence) -> CaseAlert:
         first_us=content["first_us"],
         last_us=content["last_us"],
         of_rule=content.get("of_rule", 0),
+        precision=TimePrecision(content.get("precision", TimePrecision.SECOND)),
     )
 
 

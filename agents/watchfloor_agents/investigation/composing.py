@@ -13,7 +13,7 @@ from watchfloor_agents.investigation.origin import ORIGIN, earliest_program
 from watchfloor_agents.investigation.testing_hypotheses import NOT_SEEN, SEEN, count_of, outcome
 from watchfloor_agents.investigation.unknowns import unknowns
 from watchfloor_agents.investigation.view import CaseView, EventEvidence
-from watchfloor_agents.investigation.weighing import Weighed, combined, visibility, weigh
+from watchfloor_agents.investigation.weighing import Weighed, certainty, combined, visibility, weigh
 from watchfloor_core.alert import EntityKind, TimePrecision
 from watchfloor_core.evidence import EvidenceKind
 from watchfloor_core.incident import Verdict
@@ -83,7 +83,7 @@ def compose(
         revision=view.case.revision,
         verdict=verdict,
         probability=_share(weighed),
-        certainty=1 - weighed.insufficient,
+        certainty=certainty(view, weighed),
         summary=_summary(view, verdict, weighed, kept, techniques),
         hypotheses=_hypotheses(weighed, tested, ids),
         findings=findings,
@@ -124,7 +124,9 @@ def _tested(view: CaseView, expectation: Expectation) -> _Tested:
     if evidence.kind is EvidenceKind.COUNT:
         total = evidence.value("total") or ""
         citations: tuple[Citation, ...] = (Citation(evidence.id, "total", total),)
-        text = f"The program had done the same before: {count_of(answer)} times in the week before"
+        # What a source does not hold may be more of the same.
+        least = "" if answer.can_say_no else "at least "
+        text = f"The program had done the same before: {least}{count_of(answer)} times in the week before"
         time_us = view.case.range.start_us
     else:
         event = EventEvidence(evidence)
@@ -266,7 +268,8 @@ def _precision(view: CaseView, claim: Claim) -> TimePrecision:
     evidence = view.evidence.get(claim.citations[0].evidence_id)
     if evidence is not None and evidence.kind is EvidenceKind.EVENT:
         return EventEvidence(evidence).precision
-    return TimePrecision.SECOND
+    given = (one.precision for one in view.case.alerts if one.evidence.id == claim.citations[0].evidence_id)
+    return next(given, TimePrecision.SECOND)
 
 
 _STRENGTH: Final = (Scope.COMPROMISED, Scope.TARGETED, Scope.INVOLVED)

@@ -9,13 +9,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, case, func, select
 
 from watchfloor_agents.investigation.case import CaseAlert, CaseEntity, InvestigationCase
-from watchfloor_core.alert import EntityKind, EntityRole, Integrity
+from watchfloor_core.alert import EntityKind, EntityRole, Integrity, TimePrecision
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.errors import NotFoundError
 from watchfloor_core.evidence import Evidence, EvidenceKind
 from watchfloor_core.incident import Verdict
 from watchfloor_core.logs.query import TimeRange
 from watchfloor_core.store import schema
+from watchfloor_core.store.precision import precisions
 
 MAX_ALERTS: Final = 300
 """Kinds of alert in a case: the most severe, and of those the most frequent."""
@@ -46,8 +47,8 @@ def load_investigation_case(connection: Connection, tenant: str, incident_id: st
             table.c.title,
             table.c.first_us,
             table.c.last_us,
-            table.c.verdict,
             table.c.probability,
+            table.c.assessment,
         ).where(table.c.tenant == tenant, table.c.id == incident_id)
     ).one_or_none()
     if row is None:
@@ -63,9 +64,23 @@ def load_investigation_case(connection: Connection, tenant: str, incident_id: st
         range=TimeRange(first, max(last, first) + 1),
         alerts=alerts,
         entities=_entities(connection, tenant, incident_id),
-        triage_verdict=None if row.verdict is None else Verdict(row.verdict),
+        triage_verdict=_triage_verdict(row.assessment),
         triage_probability=row.probability,
+        triage_reasons=_triage_reasons(row.assessment),
     )
+
+
+def _triage_verdict(assessment: Any) -> Verdict | None:  # Any: a column of JSON
+    """The engine's own: the incident's may be a person's."""
+    return Verdict(assessment["verdict"]) if isinstance(assessment, dict) and "verdict" in assessment else None
+
+
+def _triage_reasons(assessment: Any) -> tuple[str, ...]:  # Any: a column of JSON
+    """Codes of the reasons for an attack, or against where there are none for it; the weightiest first."""
+    reasons = assessment.get("reasons", ()) if isinstance(assessment, dict) else ()
+    weights = [(float(one.get("log_odds", 0.0)), str(one.get("code", ""))) for one in reasons]
+    for_it = [one for one in weights if one[0] > 0] or weights
+    return tuple(dict.fromkeys(code for _, code in sorted(for_it, key=lambda one: (-abs(one[0]), one[1]))))
 
 
 def alert_evidence(
@@ -127,11 +142,16 @@ def _alerts(connection: Connection, tenant: str, incident_id: str) -> tuple[Case
         .limit(MAX_ALERTS)
     ).all()  # fmt: skip
     named = _named(connection, tenant, [row.id for row in rows])
-    found = [_alert(row, named[bytes(row.id)]) for row in rows]
+    given = precisions(connection, tenant, incident_id, {(bytes(row.id), row.first_us) for row in rows})
+    found = [_alert(row, named[bytes(row.id)], given[bytes(row.id), row.first_us]) for row in rows]
     return tuple(sorted(found, key=lambda one: (one.first_us, one.evidence.id)))
 
 
-def _alert(row: Any, entities: Sequence[tuple[EntityKind, str, EntityRole]]) -> CaseAlert:  # Any: rows are untyped
+def _alert(
+    row: Any,  # Any: rows are untyped
+    entities: Sequence[tuple[EntityKind, str, EntityRole]],
+    precision: TimePrecision,
+) -> CaseAlert:
     evidence = alert_evidence(
         product=row.product,
         rule_id=row.uid,
@@ -153,6 +173,7 @@ def _alert(row: Any, entities: Sequence[tuple[EntityKind, str, EntityRole]]) -> 
         first_us=row.first_us,
         last_us=row.last_us,
         of_rule=int(row.of_rule),
+        precision=precision,
     )
 
 

@@ -44,11 +44,12 @@ def earliest_program(view: CaseView, claims: Sequence[Claim]) -> Claim | None:
             continue
         chain = chain_of(view, EventEvidence(evidence))
         if chain:
-            return _claim(chain[-1], len(chain))
+            is_whole = all(answer.can_say_no for answer in view.answers if answer.is_about_telemetry)
+            return _claim(chain[-1], len(chain), is_whole=is_whole)
     return None
 
 
-def _claim(start: EventEvidence, length: int) -> Claim:
+def _claim(start: EventEvidence, length: int, *, is_whole: bool) -> Claim:
     parent = next((name for name in _PARENT if start.text(name) not in _NOTHING), None)
     is_origin = parent is None or any(
         _STARTER.fullmatch(start.text(name).lower()) for name in (Field.PARENT_EXECUTABLE, Field.PROCESS_EXECUTABLE)
@@ -60,7 +61,8 @@ def _claim(start: EventEvidence, length: int) -> Claim:
     elif is_origin:
         text = f"The line of programs begins with {told}, started by {_quoted(start, [parent])} ({length} found in it)"
     else:
-        why = "is not in the logs" if length < MAX_FOLLOWED else "was not followed any further"
+        unseen = "is not in the logs" if is_whole else "is not in what could be seen of the logs"
+        why = unseen if length < MAX_FOLLOWED else "was not followed any further"
         text = f"The earliest program seen of this is {told}; its parent {_quoted(start, [parent])} {why}"
     return Claim(
         code=ORIGIN if is_origin else EARLIEST,

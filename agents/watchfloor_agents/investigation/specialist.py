@@ -18,7 +18,7 @@ from watchfloor_core.attack_ids import current_techniques
 from watchfloor_core.report import HypothesisKind, Report, Unknown
 
 NAME: Final = "specialist"
-VERSION: Final = "3"
+VERSION: Final = "4"
 
 TechniqueName = Callable[[str], str | None]
 """The name of an ATT&CK technique by its id; None where it is unknown."""

@@ -16,6 +16,7 @@ from watchfloor_core.context import Asked, LookUp, ToolCall, asked_digest
 from watchfloor_core.evidence import Evidence, EvidenceKind
 from watchfloor_core.logs.event import EventType
 from watchfloor_core.logs.fields import Field
+from watchfloor_core.logs.query import Aggregate, Select
 from watchfloor_core.logs.source import Coverage, Health
 from watchfloor_core.report import Citation
 
@@ -56,6 +57,25 @@ class Answer:
     def can_say_no(self) -> bool:
         """True where finding nothing means that there is nothing: sources were asked, and none was dark or partial."""
         return bool(self.coverage) and not self.is_cut and all(one.health is Health.WHOLE for one in self.coverage)
+
+    @property
+    def concerned(self) -> tuple[Coverage, ...]:
+        """Of the sources asked, those that the question was for: one that never has such events is left out, where
+        another one has them."""
+        types = kinds_asked(self.question.query)
+        having = tuple(one for one in self.coverage if not types or not one.types or types & one.types)
+        return having if any(one.health is not Health.DARK for one in having) else self.coverage
+
+
+def kinds_asked(asked: Asked) -> frozenset[EventType]:
+    """Kinds of event that a question is about; empty for any, and for what is not about events."""
+    match asked:
+        case Aggregate():
+            return asked.select.types
+        case Select():
+            return asked.types
+        case LookUp() | ToolCall():
+            return frozenset()
 
 
 @dataclass(frozen=True)

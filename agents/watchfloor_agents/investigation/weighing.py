@@ -20,6 +20,9 @@ from watchfloor_core.report import HypothesisKind
 
 MAX_LOG_ODDS: Final = 6.0
 """No pile of evidence makes an engine surer than 400 to 1."""
+MAX_LIMITED: Final = 0.99
+"""Certainty where a source that the case is about was not whole; it never rounds to 1."""
+_WORTH: Final = {Health.WHOLE: 1.0, Health.PARTIAL: 0.5, Health.DARK: 0.0}
 REPEATED: Final = 0.5
 """What a further indicator of the same technique counts."""
 
@@ -42,6 +45,20 @@ def visibility(view: CaseView) -> float:
     if not telemetry:
         return 0.0
     return sum(_seen(answer.coverage) for answer in telemetry) / len(telemetry)
+
+
+def certainty(view: CaseView, weighed: Weighed) -> float:
+    """0–1: what is decided, lowered by what the sources could not show.
+
+    However telling the evidence is, a source that was dark or held a part could have shown more of it, on either side:
+    each answer counts by the mean of the sources that it was for, and with no sight at all half of the certainty is
+    left. Below 1 where any of them was not whole, however many others there are.
+    """
+    decided = 1 - weighed.insufficient
+    telemetry = [answer for answer in view.answers if answer.is_about_telemetry]
+    worths = [[_WORTH[one.health] for one in answer.concerned] for answer in telemetry]
+    seen = sum(sum(each) / len(each) for each in worths if each) / len(worths) if worths else 0.0
+    return decided if seen == 1.0 else min(MAX_LIMITED, decided * (1 + seen) / 2)
 
 
 def weigh(prior: float | None, attack: float, benign: float, seen: float) -> Weighed:
@@ -80,9 +97,8 @@ def _seen(coverage: Sequence[Coverage]) -> float:
     healths = [one.health for one in coverage]
     if not healths:
         return 0.0
-    worth = {Health.WHOLE: 1.0, Health.PARTIAL: 0.5, Health.DARK: 0.0}
     # The source that sees most decides: another one that is dark takes nothing away.
-    return max(worth[one] for one in healths)
+    return max(_WORTH[one] for one in healths)
 
 
 def _bounded(probability: float) -> float:

@@ -117,7 +117,7 @@ async def _run(engine: PluggedEngine, desk: Desk, findings: Sequence[Finding], t
         except SourcesFailedError:
             return Refused("sources_failed", "the sources could not be asked just now; that is no answer")
 
-    case = replace(desk.view.case, triage_verdict=None, triage_probability=None)
+    case = replace(desk.view.case, triage_verdict=None, triage_probability=None, triage_reasons=())
     order = GiveOpinion(CaseView(case, desk.view.answers, desk.view.round), tuple(findings), tuple(tools))
     return Proposal.model_validate(await engine.converse(order, reply))
 

@@ -30,7 +30,7 @@ from watchfloor_connectors.context.stix import read_stix
 from watchfloor_connectors.context.warning_lists import WarningList, read_warning_list
 from watchfloor_connectors.logs.opening import Stamp, stamp_of
 from watchfloor_core.context import ContextKind, ContextSource, Facts, LookUp
-from watchfloor_core.errors import ConfigurationError
+from watchfloor_core.errors import ConfigurationError, WatchfloorError
 from watchfloor_core.logs.source import Coverage, Health
 from watchfloor_core.plugins import load_plugin
 
@@ -76,6 +76,39 @@ class ContextShelf:
     def of(self, tenant: str) -> Sequence[ContextSource]:
         """In the order of the file."""
         return tuple(self._source(one) for one in self._settings.of(tenant))
+
+    def faults(self) -> dict[str, str]:
+        """By name, the sources that could not be opened now, or not whole, with the reason.
+
+        Files are read; no directory is asked, and no network is used but where a secret is kept behind one.
+        """
+        found: dict[str, str] = {}
+        for model in self._settings.sources:
+            try:
+                fault = self._fault(model)
+            except (WatchfloorError, OSError) as error:
+                fault = str(error)
+            if fault:
+                found[model.name] = fault
+        return found
+
+    def _fault(self, model: SourceModel) -> str:
+        match model:
+            case DirectoryModel():
+                _connecting(model, self._settings.folder, self._secret)
+                if self._secret is not None:
+                    self._secret(model.password)
+                return ""
+            case PluginModel():
+                # Made with the first question alone: what somebody else's code does then is not known here.
+                load_plugin(GROUP, model.plugin, self._allowed, "context_sources_allowed")
+                missing = [path for path in model.paths if not (self._settings.folder / path).exists()]
+                return f"does not exist: {', '.join(missing)}" if missing else ""
+            case IntelligenceModel() | RunbooksModel():
+                source = self._opened(model)
+                return source.look_up(LookUp(kind=source.kind, terms=("x",))).coverage.reason
+            case unknown:
+                assert_never(unknown)
 
     def _source(self, model: SourceModel) -> ContextSource:
         named = files_of(model)

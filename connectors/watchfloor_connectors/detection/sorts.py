@@ -11,7 +11,7 @@ from typing import Final
 
 from watchfloor_connectors.detection.rules import DetectionRule
 from watchfloor_connectors.logs.raw_event import LogKind
-from watchfloor_connectors.logs.windows import event_id
+from watchfloor_connectors.logs.windows import CLEARED, event_id
 
 Fields = Mapping[str, "str | int"]
 
@@ -57,6 +57,9 @@ def sort_of(kind: LogKind, fields: Fields) -> Sort:
 
 def named_for_rules(kind: LogKind, fields: Fields) -> Fields:
     """The fields, with those beside them that rules of a category expect and the security log names otherwise."""
+    if kind.product == "windows" and kind.service == "system" and event_id(fields) == 104 and CLEARED in fields:
+        # Sigma's rules mean the log that was cleared, not the one that tells it.
+        return {**fields, "Channel": fields[CLEARED]}
     if kind.product != "windows" or kind.service != "security":
         return fields
     match event_id(fields):

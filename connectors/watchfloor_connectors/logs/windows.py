@@ -12,6 +12,9 @@ from typing import Final
 from watchfloor_connectors.logs.raw_event import LogKind
 from watchfloor_core.canonical import JsonValue
 
+CLEARED: Final = "UserData_Channel"
+"""Of event 104, the log that was cleared; ``Channel`` is the one that tells it."""
+
 _SYSMON: Final = {
     1: "process_creation", 2: "file_change", 3: "network_connection", 4: "sysmon_status", 5: "process_termination",
     6: "driver_load", 7: "image_load", 8: "create_remote_thread", 9: "raw_access_thread", 10: "process_access",
@@ -131,6 +134,7 @@ def _of_evtx(event: Mapping[str, JsonValue]) -> dict[str, str | int]:
         data = event.get(part)
         if isinstance(data, Mapping):
             found |= _data(data)
+    _keep_cleared(found)
     system = event.get("System")
     if isinstance(system, Mapping):
         found |= _system(system)
@@ -175,6 +179,7 @@ def _of_winlogbeat(winlog: Mapping[str, JsonValue]) -> dict[str, str | int]:
         data = winlog.get(part)
         if isinstance(data, Mapping):
             found |= _scalars(data)
+    _keep_cleared(found)
     names = {
         "event_id": "EventID",
         "channel": "Channel",
@@ -208,6 +213,12 @@ def _scalars(record: Mapping[str, JsonValue]) -> dict[str, str | int]:
         elif isinstance(value, float):
             found[name] = str(value)
     return found
+
+
+def _keep_cleared(found: dict[str, str | int]) -> None:
+    """The log that event 104 says was cleared has the name of the log that tells it, which is to stand there."""
+    if "Channel" in found:
+        found[CLEARED] = found["Channel"]
 
 
 def _numbered(fields: dict[str, str | int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from watchfloor_connectors.logs.windows import event_id
+from watchfloor_connectors.logs.windows import CLEARED, event_id
 from watchfloor_connectors.logs.windows_security import ACTOR, SECURITY
 from watchfloor_connectors.logs.windows_sysmon import PROCESS, SYSMON
 from watchfloor_connectors.logs.windows_table import WindowsEvent
@@ -21,7 +21,7 @@ _SERVICES: Final[Mapping[str, Mapping[int, WindowsEvent]]] = {
     "security": SECURITY,
     "sysmon": SYSMON,
     "system": {
-        104: WindowsEvent(EventType.LOG_CLEARED, {Field.USER_NAME: "SubjectUserName", Field.EVENT_REASON: "Channel"}),
+        104: WindowsEvent(EventType.LOG_CLEARED, {Field.USER_NAME: "SubjectUserName", Field.EVENT_REASON: CLEARED}),
         7045: WindowsEvent(
             EventType.SERVICE_INSTALLED,
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,8 @@ from watchfloor_agents.investigation.analysers import ANALYSERS
 from watchfloor_agents.investigation.registry import load_analysers
 from watchfloor_connectors.channels.config import FILE as CHANNEL_FILE
 from watchfloor_connectors.channels.config import load_channels
+from watchfloor_connectors.context.config import FILE as CONTEXT_FILE
+from watchfloor_connectors.logs.config import FILE as LOG_FILE
 from watchfloor_connectors.registry import Registry
 from watchfloor_connectors.secrets.resolve import secret_text
 from watchfloor_connectors.targets.registry import FILE_NAME as TARGETS_FILE
@@ -22,6 +25,7 @@ from watchfloor_service.doctor import Finding, Health, failed
 from watchfloor_service.supervision.running import find_running
 from watchfloor_workflows.plugged.loading import load_endorsers, load_engine, load_tools
 from watchfloor_workflows.policy import PolicyFile, policy_path
+from watchfloor_workflows.source_settings import context_settings, context_shelf, log_settings, log_shelf
 
 _POLICY_REMEDY: Final = (
     "until then everything asks a person; `watchfloor policy check DIR` names what is wrong, and `watchfloor policy "
@@ -89,6 +93,48 @@ def tools(settings: Settings) -> Finding:
     if not file.exists():
         return Finding(Health.OK, f"no {file}: {named}")
     return Finding(Health.OK, f"{file}: {named or 'none, so nothing can be carried out'}")
+
+
+def log_sources(settings: Settings) -> Finding:
+    """The file parses, and each source that it names can be opened: its files are there, its secrets can be had, its
+    plug-in may be loaded. None is asked."""
+    file = settings.logs_file or settings.data_dir / LOG_FILE
+    try:
+        found = log_settings(settings)
+    except WatchfloorError as error:
+        return failed(error, f"mend {file}; the worker does not start with it")
+    if not found.sources:
+        return Finding(Health.OK, f"{_none(file)}: investigations have the alerts alone")
+    names = [one.name for one in found.sources]
+    return _sources(file, names, log_shelf(settings, found).faults())
+
+
+def context(settings: Settings) -> Finding:
+    """The file parses, and each source that it names can be opened; files are read. No directory is asked."""
+    file = settings.context_file or settings.data_dir / CONTEXT_FILE
+    try:
+        found = context_settings(settings)
+    except WatchfloorError as error:
+        return failed(error, f"mend {file}; the worker does not start with it")
+    if not found.sources:
+        return Finding(Health.OK, f"{_none(file)}: investigations have the inventory and what was decided before")
+    names = [one.name for one in found.sources]
+    return _sources(file, names, context_shelf(settings, found).faults())
+
+
+def _none(file: Path) -> str:
+    return f"{file} names none" if file.exists() else f"no {file}"
+
+
+def _sources(file: Path, names: Sequence[str], faults: Mapping[str, str]) -> Finding:
+    if faults:
+        told = " | ".join(f"{name}: {' '.join(reason.split())}" for name, reason in sorted(faults.items()))
+        return Finding(
+            Health.WARN,
+            escape_untrusted(told),
+            f"mend what {file} names; until then each answer says that the source is dark, or what of it is missing",
+        )
+    return Finding(Health.OK, f"{file}: {', '.join(sorted(names))}")
 
 
 def channels(settings: Settings) -> Finding:

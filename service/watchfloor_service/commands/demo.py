@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from watchfloor_core.settings import Settings
@@ -19,6 +18,7 @@ from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_service.commands.outcome import console
 from watchfloor_service.demo.scenario import inventory_file, scenario_files
+from watchfloor_service.fitted_table import FittedTable
 from watchfloor_service.runs.highlights import ClosingReason, WaitingIncident, closing_reasons, waiting_incidents
 from watchfloor_service.runs.pipeline import (
     Outcome,
@@ -155,29 +155,24 @@ def _tell_story(settings: Settings, plan: Plan, outcome: Outcome) -> None:
         out.print(line, soft_wrap=True)
 
 
-def _closed_table(closed: list[ClosingReason]) -> Table:
-    table = Table(title="What the agent closed, by its strongest reason", title_justify="left", box=box.SIMPLE)
-    for header in ("incidents", "alerts"):
-        table.add_column(header, justify="right")
-    table.add_column("reason")
-    table.add_column("for example", overflow="fold")
-    for reason in closed:
-        table.add_row(f"{reason.incidents:,}", f"{reason.alerts:,}", reason.code, _shown(reason.example))
-    return table
+def _closed_table(closed: list[ClosingReason]) -> FittedTable:
+    counted = ["incidents", "alerts"]
+    rows = [
+        [Text(f"{one.incidents:,}"), Text(f"{one.alerts:,}"), Text(one.code), _shown(one.example)] for one in closed
+    ]
+    title = "What the agent closed, by its strongest reason"
+    return FittedTable([*counted, "reason", "for example"], rows, right=counted, box=box.SIMPLE, title=title)
 
 
-def _waiting_table(waiting: list[WaitingIncident]) -> Table:
-    table = Table(title="What waits for a person", title_justify="left", box=box.SIMPLE)
-    table.add_column("incident", no_wrap=True)
-    table.add_column("status")
-    table.add_column("attack?", justify="right")
-    table.add_column("alerts", justify="right")
-    table.add_column("what, and the strongest reason", overflow="fold")
+def _waiting_table(waiting: list[WaitingIncident]) -> FittedTable:
+    rows = []
     for one in waiting:
         likely = "–" if one.probability is None else f"{one.probability:.0%}"
         what = Text("\n").join([_shown(one.title), *([_shown(one.reason, "dim")] if one.reason else [])])
-        table.add_row(one.incident_id, one.status, likely, f"{one.alerts:,}", what)
-    return table
+        rows.append([Text(one.incident_id), Text(one.status), Text(likely), Text(f"{one.alerts:,}"), what])
+    counted = ["attack?", "alerts"]
+    headers = ["incident", "status", *counted, "what, and the strongest reason"]
+    return FittedTable(headers, rows, right=counted, box=box.SIMPLE, title="What waits for a person")
 
 
 def _shown(text: str, style: str = "") -> Text:

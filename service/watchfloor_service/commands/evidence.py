@@ -7,7 +7,6 @@ from dataclasses import fields
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from watchfloor_core.alert import Integrity
@@ -17,7 +16,7 @@ from watchfloor_core.evidence import Evidence
 from watchfloor_core.store.evidence import Use, find_evidence, uses_of
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.commands.evidence_alerts import print_alerts
-from watchfloor_service.commands.outcome import answering, console, print_json
+from watchfloor_service.commands.outcome import answering, console, print_json, print_table
 from watchfloor_service.commands.place import JsonOption, TenantOption, at
 from watchfloor_service.incidents.evidence_alerts import alerts_behind, alerts_view
 from watchfloor_service.incidents.evidence_view import evidence_view
@@ -61,15 +60,11 @@ def _print(found: Evidence, uses: tuple[Use, ...]) -> None:
     out.print(Text.assemble(("evidence ", "bold"), found.id), soft_wrap=True)
     when = "" if found.time_us is None else f", {to_iso(found.time_us)}"
     out.print(Text(escape_untrusted(f"{found.kind.value} of {found.source}{when}")), soft_wrap=True)
-    table = Table("field", "value", "written by", box=None, pad_edge=False)
-    for name, value in _fields(found.body):
-        table.add_row(
-            Text(escape_untrusted(name)),
-            Text(escape_untrusted(value), overflow="fold"),
-            _author(found.integrity(name)),
-        )
     out.print()
-    out.print(table)
+    print_table(
+        ["field", "value", "written by"],
+        [[name, value, _author(found.integrity(name))] for name, value in _fields(found.body)],
+    )
     out.print()
     for use in uses:
         out.print(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
+from watchfloor_core.alert import TimePrecision
+from watchfloor_core.clock import from_datetime
 from watchfloor_core.errors import RecordError
+from watchfloor_core.moment import shown_time
 from watchfloor_core.ports import Json
 from watchfloor_core.untrusted import escape_untrusted, quote_untrusted
 from watchfloor_guardrails.explain import explain
@@ -62,6 +66,7 @@ def print_incident(found: IncidentDetail) -> None:
     """The whole page."""
     out = console()
     _print_head(out, found)
+    _print_investigation(out, found)
     _print_reasons(out, found)
     _print_entities(out, found)
     _print_timeline(out, found)
@@ -86,6 +91,25 @@ def _print_head(out: Console, found: IncidentDetail) -> None:
         out.print(f"closed by {x.closed_by}" + (f" at {_to_second(x.closed_at)}" if x.closed_at else ""))
     if x.merged_into is not None:
         out.print(f"merged into {x.merged_into}")
+
+
+def _print_investigation(out: Console, found: IncidentDetail) -> None:
+    x = found.investigation
+    if x is None:
+        return
+    _head(out, "Investigation")
+    before = "" if x.is_of_now else f", of revision {x.revision}; the incident has changed since"
+    if x.verdict is None:
+        problem = f": {escape_untrusted(x.problem)}" if x.problem else ""
+        out.print(Text(f"{x.status}{problem}{before}"))
+        return
+    out.print(
+        Text(
+            f"{x.verdict}, probability of an attack {x.probability or 0:.2f}, certainty {x.certainty or 0:.2f}{before}"
+        )
+    )
+    if x.relation:
+        out.print(Text(escape_untrusted(x.relation)))
 
 
 def _print_reasons(out: Console, found: IncidentDetail) -> None:
@@ -135,7 +159,7 @@ def _print_timeline(out: Console, found: IncidentDetail) -> None:
     print_table(
         ["time", "alerts", "severity", "detector", "what", "why it is here"],
         [
-            [_to_second(x.first_at), f"{x.alerts:,}", x.severity, _detector(x), _what(x), _why(x.reason)]
+            [_as_given(x), f"{x.alerts:,}", x.severity, _detector(x), _what(x), _why(x.reason)]
             for x in found.observations
         ],
         right=["alerts"],
@@ -180,6 +204,11 @@ def _probability(value: float | None) -> str | None:
 
 def _to_second(stamp: str) -> str:
     return stamp[:19] + "Z"
+
+
+def _as_given(x: ObservationView) -> str:
+    """The time in the precision that the sensor gave."""
+    return shown_time(from_datetime(datetime.fromisoformat(x.first_at)), TimePrecision(x.precision))
 
 
 def _asset(*, is_asset: bool, tier: int | None) -> str:

@@ -11,7 +11,6 @@ from typing import Final, NoReturn
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from watchfloor_core.errors import (
@@ -25,6 +24,7 @@ from watchfloor_core.errors import (
     WatchfloorError,
 )
 from watchfloor_core.untrusted import escape_untrusted
+from watchfloor_service.fitted_table import FittedTable
 
 WIDTH_UNKNOWN: Final = 160
 """Columns where the output is no terminal."""
@@ -98,18 +98,13 @@ def print_table(
     right: Sequence[str] = (),
     whole: Sequence[str] = (),
 ) -> None:
-    """A table; ``right`` names the columns of numbers, ``whole`` those that are never broken (ids are to be copied).
+    """A table; ``right`` names the columns of numbers, ``whole`` those whose cells are never broken, not even between
+    words.
 
     Invisible characters in cells are shown, not acted on.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        table.add_column(
-            header, justify="right" if header in right else "left", overflow="fold", no_wrap=header in whole
-        )
-    for row in rows:
-        table.add_row(*(Text("–" if cell is None else escape_untrusted(str(cell))) for cell in row))
-    console().print(table)
+    cells = [[Text("–" if cell is None else escape_untrusted(str(cell))) for cell in row] for row in rows]
+    console().print(FittedTable(headers, cells, right=right, whole=whole))
 
 
 def print_empty(message: str) -> None:

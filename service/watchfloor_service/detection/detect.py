@@ -11,7 +11,6 @@ from typing import Final
 
 import orjson
 from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from watchfloor_connectors.attack import technique_ids
@@ -24,6 +23,7 @@ from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.ports import Json
 from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.commands.outcome import console
+from watchfloor_service.fitted_table import FittedTable
 from watchfloor_service.runs.csv_line import csv_line
 from watchfloor_service.runs.export import make_folder, replacing
 
@@ -198,19 +198,18 @@ def _states(outcomes: Sequence[RuleOutcome]) -> Mapping[RuleState, int]:
     return {state: sum(one.state is state for one in outcomes) for state in RuleState}
 
 
-def _table(fired: Sequence[RuleOutcome], *, has_filters: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("level")
-    table.add_column("matches", justify="right")
-    if has_filters:
-        table.add_column("set aside", justify="right")
-    table.add_column("rule")
-    table.add_column("ATT&CK")
-    for one in fired:
-        techniques = ", ".join(technique_ids(*one.rule.tags))
-        counts = [f"{one.matches:,}", f"{one.set_aside:,}"] if has_filters else [f"{one.matches:,}"]
-        table.add_row(one.rule.level, *counts, Text(escape_untrusted(one.rule.title)), techniques)
-    return table
+def _table(fired: Sequence[RuleOutcome], *, has_filters: bool) -> FittedTable:
+    counted = ["matches", "set aside"] if has_filters else ["matches"]
+    rows = [
+        [
+            Text(one.rule.level),
+            *(Text(f"{count:,}") for count in (one.matches, one.set_aside)[: len(counted)]),
+            Text(escape_untrusted(one.rule.title)),
+            Text(", ".join(technique_ids(*one.rule.tags))),
+        ]
+        for one in fired
+    ]
+    return FittedTable(["level", *counted, "rule", "ATT&CK"], rows, right=counted, box=box.SIMPLE_HEAD)
 
 
 def _write_alerts(found: Detections, out: Path, *, is_filtered: bool) -> None:

@@ -16,7 +16,6 @@ from typing import Final
 import orjson
 import yaml
 from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from watchfloor_agents.investigation.export.stix import report_bundle
@@ -29,6 +28,7 @@ from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_service.commands.outcome import console
 from watchfloor_service.commands.place import command
 from watchfloor_service.detection.detect import Detected, DetectRequest, detect, print_detected
+from watchfloor_service.fitted_table import FittedTable
 from watchfloor_service.incidents.reports import StoredReport, list_reports, page_of
 from watchfloor_service.runs.export import replacing
 from watchfloor_service.runs.pipeline import done_before, some_stack, work_off
@@ -177,23 +177,26 @@ def _print_reports(reports: Sequence[StoredReport], out: Path, settings: Setting
     page.print(f"           {command(settings, tenant, SHOW_EVIDENCE)}", soft_wrap=True)
 
 
-def report_table(reports: Sequence[StoredReport]) -> Table:
+def report_table(reports: Sequence[StoredReport]) -> FittedTable:
     """One row an incident. However narrow the terminal, ids stay whole: the next command needs them."""
-    table = Table(box=box.SIMPLE_HEAD, title="Incidents, the likeliest attacks first")
-    longest = max((len(one.incident_id) for one in reports), default=0)
-    table.add_column("incident", no_wrap=True, overflow="fold", min_width=longest)
-    for name in ("verdict", "attack", "alerts", "ATT&CK", "what"):
-        table.add_column(name, justify="right" if name in ("attack", "alerts") else "left")
-    for one in sorted(reports, key=_likeliest_first):
-        table.add_row(
-            one.incident_id,
-            one.report.verdict.value if one.report else (one.problem or one.status),
-            f"{one.report.probability:.2f}" if one.report else "",
-            f"{one.alerts:,}",
-            ", ".join(claim.technique for claim in one.report.techniques[:6]) if one.report else "",
+    rows = [
+        [
+            Text(one.incident_id),
+            Text(escape_untrusted(one.report.verdict.value if one.report else (one.problem or one.status))),
+            Text(f"{one.report.probability:.2f}" if one.report else ""),
+            Text(f"{one.alerts:,}"),
+            Text(", ".join(claim.technique for claim in one.report.techniques[:6]) if one.report else ""),
             Text(escape_untrusted(one.title)),
-        )
-    return table
+        ]
+        for one in sorted(reports, key=_likeliest_first)
+    ]
+    return FittedTable(
+        ["incident", "verdict", "attack", "alerts", "ATT&CK", "what"],
+        rows,
+        right=["attack", "alerts"],
+        box=box.SIMPLE_HEAD,
+        title="Incidents, the likeliest attacks first",
+    )
 
 
 def _likeliest_first(one: StoredReport) -> tuple[float, int, str]:

@@ -12,9 +12,12 @@ from sqlalchemy import Connection, and_, func, select
 
 from watchfloor_core.alert import Integrity
 from watchfloor_core.clock import to_iso
+from watchfloor_core.errors import LedgerError, NotFoundError
 from watchfloor_core.ports import Json
 from watchfloor_core.store import schema
+from watchfloor_core.store.precision import precisions
 from watchfloor_service.incidents.listing import IncidentSummary, require_incident, severity_name
+from watchfloor_service.incidents.reports import find_report
 
 MAX_ENTITIES: Final = 200
 MAX_HUMAN_VERDICTS: Final = 100
@@ -58,6 +61,8 @@ class ObservationView:
     alerts: int
     first_at: str
     last_at: str
+    precision: str
+    """In which the sensor gave the first time: s, ms, us or ns."""
     is_late: bool
     revision: int
     attributes: list[AttributeView]
@@ -73,6 +78,24 @@ class HumanVerdictView:
     revision: int
     decided_at: str
     saw_agent_answer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InvestigationView:
+    """What the latest investigation came to, and how that relates to triage's verdict."""
+
+    revision: int
+    is_of_now: bool
+    """False where the incident has changed since."""
+    status: str
+    """Of the investigation; ``altered`` where its report is not the one that was concluded."""
+    verdict: str | None
+    """None where it has not concluded."""
+    probability: float | None
+    certainty: float | None
+    relation: str
+    """One sentence."""
+    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +115,8 @@ class IncidentDetail:
     """In order of time."""
     observations_total: int
     human_verdicts: list[HumanVerdictView]
+    investigation: InvestigationView | None
+    """None where there was none, and at L0 until a person has given a verdict."""
 
 
 def load_incident(
@@ -127,6 +152,29 @@ def load_incident(
             .where(schema.observation.c.tenant == tenant, schema.observation.c.incident_id == incident_id)
         ).scalar_one(),
         human_verdicts=_human_verdicts(connection, tenant, incident_id),
+        # What an agent says stays unseen where triage's answer does.
+        investigation=None if summary.verdict is None else _investigation(connection, tenant, incident_id),
+    )
+
+
+def _investigation(connection: Connection, tenant: str, incident_id: str) -> InvestigationView | None:
+    try:
+        found = find_report(connection, tenant, incident_id)
+    except NotFoundError:
+        return None
+    except LedgerError as error:
+        # The incident is shown all the same; what the report says is not.
+        return InvestigationView(0, True, "altered", None, None, None, "", str(error))
+    report = found.report
+    return InvestigationView(
+        revision=found.revision,
+        is_of_now=found.is_of_now,
+        status=found.status,
+        verdict=None if report is None else report.verdict.value,
+        probability=None if report is None else report.probability,
+        certainty=None if report is None else report.certainty,
+        relation="" if report is None else report.relation,
+        problem=found.problem,
     )
 
 
@@ -158,7 +206,8 @@ def _observations(
         .order_by(seen.c.first_us, seen.c.tick, seen.c.shape_id)
         .limit(limit)
         .offset(offset)
-    )  # fmt: skip
+    ).all()  # fmt: skip
+    given = precisions(connection, tenant, incident_id, {(bytes(row.shape_id), row.first_us) for row in rows})
     return [
         ObservationView(
             shape_id=bytes(row.shape_id).hex(),
@@ -169,6 +218,7 @@ def _observations(
             alerts=row.alerts,
             first_at=to_iso(row.first_us),
             last_at=to_iso(row.last_us),
+            precision=given[bytes(row.shape_id), row.first_us].value,
             is_late=row.is_late,
             revision=row.revision,
             attributes=[

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import open_store
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.proposal import ProposalStatus
+from watchfloor_service.fitted_table import FittedTable
 from watchfloor_workflows.authority.records import StoredProposal, list_proposals
 
 LONGEST_S: Final = 30.0
@@ -34,19 +34,16 @@ def until_ruled(settings: Settings, tenant: str) -> None:
         store.close()
 
 
-def proposed_table(proposed: Sequence[StoredProposal]) -> Table:
+def proposed_table(proposed: Sequence[StoredProposal]) -> FittedTable:
     """What waits for people, with the reason in the proposer's words."""
-    table = Table(title="What an agent proposes to do, and may not without you", title_justify="left", box=box.SIMPLE)
-    table.add_column("proposal", no_wrap=True)
-    table.add_column("action", overflow="fold")
-    table.add_column("for incident", no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for one in proposed:
-        target = quote_untrusted(str(one.draft.target.value), 60)
-        table.add_row(
-            one.id,
-            Text(f"{one.draft.action_class} {target}"),
-            one.incident_id,
+    rows = [
+        [
+            Text(one.id),
+            Text(f"{one.draft.action_class} {quote_untrusted(str(one.draft.target.value), 60)}"),
+            Text(one.incident_id),
             Text(quote_untrusted(one.draft.purpose)),
-        )
-    return table
+        ]
+        for one in proposed
+    ]
+    title = "What an agent proposes to do, and may not without you"
+    return FittedTable(["proposal", "action", "for incident", "why"], rows, box=box.SIMPLE, title=title)

@@ -25,6 +25,7 @@ from watchfloor_agents.investigation.engine import InvestigationEngine
 from watchfloor_agents.investigation.export.report_json import report_to_json
 from watchfloor_agents.investigation.loading import load_investigation_case
 from watchfloor_agents.investigation.loop import InvestigationBudget, ask, can_be_asked, new_questions
+from watchfloor_agents.investigation.relating import relation
 from watchfloor_agents.investigation.view import Answer, CaseView, Question
 from watchfloor_agents.tooling.calling import PluggedTool
 from watchfloor_core.canonical import JsonValue, canonical
@@ -282,7 +283,9 @@ class Investigator:
             ended_us = now_us()
             started_us = read_investigation(connection, key).started_us or ended_us
             # Engines have no clock.
-            report = replace(joint.report, started_us=started_us, ended_us=ended_us)
+            report = replace(
+                joint.report, started_us=started_us, ended_us=ended_us, relation=relation(view.case, joint.report)
+            )
             content = canonical(report_to_json(report))
             digest = hashlib.sha256(content).hexdigest()
             if not end(connection, key, InvestigationStatus.DONE, report=content.decode(), report_sha256=digest):

@@ -184,11 +184,18 @@ def _entities(indicator: Indicator, event: EventEvidence) -> Iterator[tuple[str,
     host, user = event.text(Field.HOST_NAME), event.text(Field.USER_NAME)
     if host:
         yield EntityKind.HOST.value, host, indicator.scope
-    if user and not user.endswith("$") and user not in _MACHINE:
-        yield EntityKind.USER.value, user, Scope.INVOLVED
+    if user and not is_machine_account(user):
+        # In a failed logon the name is what somebody typed: its holder did nothing.
+        is_typed = event.type is EventType.LOGON_FAILED
+        yield EntityKind.USER.value, user, Scope.TARGETED if is_typed else Scope.INVOLVED
     for part, scope in ((indicator.target, Scope.TARGETED), (indicator.source, Scope.INVOLVED)):
         if part is not None and event.text(part[1]):
             yield part[0].value, event.text(part[1]), scope
+
+
+def is_machine_account(user: str) -> bool:
+    """Whether every Windows computer has such an account, or it is a computer's own: nobody's to hold or to lose."""
+    return user.endswith("$") or user.casefold().rpartition("\\")[2] in _MACHINE
 
 
 _MACHINE: Final = frozenset({"system", "local service", "network service", "-", "anonymous logon"})

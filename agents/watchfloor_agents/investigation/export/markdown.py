@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from watchfloor_core.alert import TimePrecision
-from watchfloor_core.clock import to_iso
 from watchfloor_core.correction import Correction, Judgement
 from watchfloor_core.evidence import Evidence
+from watchfloor_core.moment import shown_time
 from watchfloor_core.report import AffectedEntity, Citation, Finding, Hypothesis, Phase, Recommendation, Report
 from watchfloor_core.untrusted import escape_untrusted
 
@@ -31,7 +30,6 @@ _BEGINNING: Final = re.compile(r"^(\d{1,9})(?=[.)])|^(?=[-+=])")
 """And what makes a list or a heading at its beginning."""
 SHOW: Final = "watchfloor evidence show ID"
 """The command that shows evidence, where the reader's settings lead to the store."""
-_DECIMALS: Final = {TimePrecision.SECOND: 0, TimePrecision.MILLISECOND: 3}
 _OUTCOMES: Final = {"seen": "seen", "not seen": "not seen", "not testable": "could not be tested"}
 
 
@@ -50,11 +48,13 @@ def _page(
     yield f"# Investigation of incident {prose(report.incident_id)}, revision {report.revision}"
     yield ""
     yield f"- Verdict: **{prose(report.verdict.value)}**, probability of an attack {report.probability:.2f}"
-    yield f"- Certainty: {report.certainty:.2f} (how much there was to decide on)"
+    yield f"- Certainty: {report.certainty:.2f} (how much there was to decide on{_limits(report)})"
+    if report.relation:
+        yield f"- {prose(report.relation)}"
     yield f"- Tenant: {prose(report.tenant)}"
     if report.timeline:
         first, last = report.timeline[0], report.timeline[-1]
-        yield f"- From {_time(first.time_us, first.precision)} to {_time(last.time_us, last.precision)} (UTC)"
+        yield f"- From {shown_time(first.time_us, first.precision)} to {shown_time(last.time_us, last.precision)} (UTC)"
     yield f"- By {prose(report.engine)}, version {prose(report.version)}"
     yield from _section("Summary", [prose(report.summary)])
     yield from _section("What happened", _timeline(report))
@@ -82,9 +82,21 @@ def _section(title: str, lines: list[str] | Iterator[str]) -> Iterator[str]:
     yield from lines
 
 
+def _limits(report: Report) -> str:
+    """The sources beside the certainty that they lower."""
+    dark = sorted({one.source for one in report.unknowns if one.source and one.cause == "dark_source"})
+    partial = sorted({one.source for one in report.unknowns if one.source} - set(dark))
+    told = [
+        f"{which}: {', '.join(map(code, names))}"
+        for which, names in (("dark", dark), ("seen in part", partial))
+        if names
+    ]
+    return f"; {'; '.join(told)}" if told else ""
+
+
 def _timeline(report: Report) -> list[str]:
     return [
-        f"{number}. {_time(one.time_us, one.precision)} {prose(one.text)}"
+        f"{number}. {shown_time(one.time_us, one.precision)} {prose(one.text)}"
         for number, one in enumerate(report.timeline, 1)
     ] or ["No moment is known."]
 
@@ -168,14 +180,6 @@ def _advice(one: Recommendation) -> str:
         return f"- {prose(one.purpose)} ({findings})"
     effect = f" Effect: {prose(one.expected_effect)}. Undo: {prose(one.undo)}."
     return f"- {prose(one.action_class)} {code(one.target)}: {prose(one.purpose)}.{effect} ({findings})"
-
-
-def _time(time_us: int, precision: TimePrecision) -> str:
-    """In the precision that the source gave."""
-    text = to_iso(time_us).replace("+00:00", "").rstrip("Z")
-    decimals = _DECIMALS.get(precision, 6)
-    whole, _, fraction = text.partition(".")
-    return f"{whole}.{fraction.ljust(6, '0')[:decimals]}Z" if decimals else f"{whole}Z"
 
 
 def prose(text: str) -> str:
