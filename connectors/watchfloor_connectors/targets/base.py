@@ -109,6 +109,10 @@ class ConfiguredTarget(ABC, Generic[OptionsT]):
         """What is wrong with options beside their types; ``is_shared`` where several tenants use the entry."""
         yield from ()
 
+    def takes(self, argument: str) -> bool:
+        """Whether an action may have an argument of this name. Overridden where their number is open."""
+        return argument in self.arguments
+
     @abstractmethod
     def privileges(self) -> tuple[str, ...]:
         """What the tool must be allowed with these options, and nothing else."""
@@ -148,7 +152,7 @@ class ConfiguredTarget(ABC, Generic[OptionsT]):
             raise NotDoneError(f"{self.tool!r} does not do {action.action_class!r}; it does: {known}")
         if CATALOGUE[action.action_class].target is not action.target.kind:
             raise BadTargetError(f"{action.action_class!r} is not done to a target of kind {action.target.kind!r}")
-        unknown = sorted(set(action.arguments) - self.arguments)
+        unknown = sorted(name for name in action.arguments if not self.takes(name))
         if unknown:
             raise NotDoneError(f"{self.tool!r} knows no argument {', '.join(map(repr, unknown))}; leave it out")
         if not _KEY.fullmatch(key):

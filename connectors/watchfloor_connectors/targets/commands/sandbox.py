@@ -1,0 +1,230 @@
+"""Where a playbook's shell runs: as an unprivileged user, in namespaces of its own, with the system's programs alone.
+
+That root is in memory: read-only views of ``/usr`` and a few files of ``/etc``, a private ``/tmp`` and ``/proc``, and
+nothing else: the data directory, homes and secrets are not there. It is made by unshare(1),
+mount(8), pivot_root(8), prlimit(1) and setpriv(1) of util-linux, by one fixed script. That script stays as process 1 of
+its process namespace, out of reach of what it runs; when it ends, or the executor does, the kernel ends all in there.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from watchfloor_connectors.targets.base import NotReadyError, ToolOptions
+from watchfloor_connectors.targets.commands.bounded import Running
+from watchfloor_connectors.targets.commands.results import KEEP_DAYS, Outcome, ended, text_of
+from watchfloor_connectors.targets.files import absolute
+from watchfloor_core.untrusted import quote_untrusted
+
+MAX_S: Final = 8.0
+PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+_OURS: Final = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/tmp"}  # noqa: S108 - a private one
+_PROBE_S: Final = 4.0
+
+_ISOLATED: Final = r"""
+set -eu
+root=$1 data=$2 mark=$3 tmp_mb=$4 folders=$5
+shift 5
+seen() { mount --bind "$1" "$root$1"; mount -o remount,bind,ro,nosuid,nodev "$root$1"; }
+mount -t tmpfs -o nosuid,nodev,mode=0755,size=256k root "$root"
+for name in bin sbin lib lib32 lib64 libx32; do
+  if [ -L "/$name" ]; then ln -s "$(readlink "/$name")" "$root/$name"
+  elif [ -d "/$name" ]; then mkdir "$root/$name"; seen "/$name"; fi
+done
+mkdir "$root/usr" "$root/etc" "$root/etc/ssl" "$root/tmp" "$root/proc" "$root/dev" "$root/.old"
+seen /usr
+for name in alternatives ssl/certs; do
+  if [ -d "/etc/$name" ]; then mkdir "$root/etc/$name"; seen "/etc/$name"; fi
+done
+for name in passwd group nsswitch.conf hosts resolv.conf ld.so.cache localtime services protocols ssl/openssl.cnf; do
+  if [ -f "/etc/$name" ]; then : >"$root/etc/$name"; seen "/etc/$name"; fi
+done
+while [ "$folders" -gt 0 ]; do
+  mkdir -p "$root$1"; seen "$1"; shift; folders=$((folders - 1))
+done
+if [ -d "$root$data" ]; then mount -t tmpfs -o ro,mode=0000,size=4k hidden "$root$data"; fi
+for name in null zero full random urandom; do : >"$root/dev/$name"; mount --bind "/dev/$name" "$root/dev/$name"; done
+ln -s /proc/self/fd "$root/dev/fd"
+ln -s /proc/self/fd/0 "$root/dev/stdin"
+ln -s /proc/self/fd/1 "$root/dev/stdout"
+ln -s /proc/self/fd/2 "$root/dev/stderr"
+ln -s /tmp "$root/dev/shm"
+mount -t tmpfs -o "nosuid,nodev,mode=1777,size=${tmp_mb}m" tmp "$root/tmp"
+mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
+cd "$root"
+pivot_root . .old
+umount -l /.old
+rmdir /.old
+mount -o remount,bind,ro,nosuid,nodev /
+cd /tmp
+printf '%s\n' "$mark"
+code=0
+"$@" </dev/null || code=$?
+exit "$code"
+"""
+_OPEN: Final = r"""
+set -eu
+root=$1 mark=$3
+shift 5
+cd "$root"
+printf '%s\n' "$mark"
+code=0
+"$@" </dev/null || code=$?
+exit "$code"
+"""
+
+
+def _name_of_user(text: str) -> str:
+    if text == "root" or not text.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(f"user is {text!r}; the name of an account that may do little was expected, and never root")
+    return text
+
+
+class SandboxOptions(ToolOptions):
+    """What the kinds ``bash`` and ``powershell`` take."""
+
+    timeout_s: float = Field(default=5.0, gt=0, le=MAX_S)
+    """So long may a script run."""
+    user: Annotated[str, AfterValidator(_name_of_user)] = "nobody"
+    """Whom scripts run as where the executor is root; otherwise they run as its own user."""
+    isolation: Literal["required", "none"] = "required"
+    """``none``: scripts see the file system and the processes of the executor's host."""
+    network: bool = False
+    """Whether scripts have the host's network; otherwise they have none at all."""
+    folders: tuple[Annotated[str, AfterValidator(absolute)], ...] = ()
+    """Seen by scripts, beside the system's programs, and read-only."""
+    memory_mb: int = Field(default=512, ge=16, le=65_536)
+    """Address space of one process."""
+    processes: int = Field(default=64, ge=4, le=4_096)
+    """Of the user at a time."""
+    file_mb: int = Field(default=16, ge=1, le=4_096)
+    """Of one file that a script writes; its folder for temporary files holds four times as much."""
+    keep_days: int = Field(default=KEEP_DAYS, ge=1, le=3_650)
+    """So long are the records of what was run kept."""
+
+
+class Sandbox:
+    """Runs argument lists as its options say. Thread-safe."""
+
+    def __init__(self, options: SandboxOptions, data_dir: Path) -> None:
+        self._options, self._data = options, data_dir
+        self._is_known_to_work = False
+
+    def require(self) -> None:
+        """Raises `NotReadyError` where there can be no sandbox here as the options want it."""
+        if not self._is_known_to_work:
+            outcome = self.run(["true"], {}, "ready", timeout_s=_PROBE_S)
+            if outcome.effect != "applied":
+                raise NotReadyError(f"the sandbox does not work here: {outcome.text}")
+            self._is_known_to_work = True
+
+    def run(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        mark: str,
+        *,
+        timeout_s: float,
+        is_memory_limited: bool = True,
+    ) -> Outcome:
+        """Runs a program of `PATH` with nothing but ``environment`` and what is set for all.
+
+        ``mark`` is a line that nobody can guess who is not told. Raises `NotReadyError` where for certain it was not
+        started.
+        """
+        deadline = time.monotonic() + timeout_s
+        limits, identity = self._limits(timeout_s, is_memory_limited=is_memory_limited), self._identity()
+        with self._root() as root:
+            whole = self._command(root, mark, [*limits, *identity, *command])
+            with Running(whole, ends_s=deadline, environment={**_OURS, **environment}) as running:
+                if not running.says(mark.encode()):
+                    # Of the fixed script alone, as nothing else has run: not an attacker's.
+                    said = quote_untrusted(text_of(bytes(running.problem)).strip(), 200)
+                    raise NotReadyError(
+                        f"the sandbox cannot be set up, so nothing was run: {said}; it needs unprivileged user "
+                        "namespaces or CAP_SYS_ADMIN, and util-linux (or the option 'isolation: none')"
+                    )
+                code = running.code()
+                limit = f"at its time limit of {timeout_s:g} s"
+                return ended(code, bytes(running.output), bytes(running.problem), is_cut=running.is_cut, limit=limit)
+
+    def state(self) -> dict[str, str | bool]:
+        """What an approval rests on."""
+        user = self._options.user if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        return {"isolation": self._options.isolation, "network": self._options.network, "user": user}
+
+    def _command(self, root: str, mark: str, command: list[str]) -> list[str]:
+        folders = self._folders()
+        if self._options.isolation == "none":
+            script, namespaces, folders = _OPEN, [], []
+        else:
+            shared = [] if self._options.network else ["--net"]
+            mapped = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+            namespaces = [
+                _found("unshare"), "--mount", "--pid", "--ipc", "--uts", *shared, *mapped,
+                "--fork", "--kill-child=KILL", "--propagation", "private", "--",
+            ]  # fmt: skip
+            script = _ISOLATED
+        arguments = [root, str(self._data), mark, str(4 * self._options.file_mb), str(len(folders)), *folders]
+        # The parent's death is heard as well: nothing runs that nobody waits for.
+        watched = [_found("setpriv"), "--pdeathsig", "KILL", "--"]
+        return [*watched, *namespaces, "/bin/sh", "-c", script, "sandbox", *arguments, *command]
+
+    def _folders(self) -> list[str]:
+        missing = [folder for folder in self._options.folders if not Path(folder).is_dir()]
+        if missing:
+            raise NotReadyError(f"the folder {missing[0]!r} of 'folders' does not exist")
+        return list(self._options.folders)
+
+    def _limits(self, timeout_s: float, *, is_memory_limited: bool) -> list[str]:
+        mb = 1024 * 1024
+        memory = [f"--as={self._options.memory_mb * mb}"] if is_memory_limited else []
+        return [
+            _found("prlimit"), "--core=0", f"--cpu={int(timeout_s) + 1}", f"--nproc={self._options.processes}",
+            "--nofile=256", f"--fsize={self._options.file_mb * mb}", *memory,
+        ]  # fmt: skip
+
+    def _identity(self) -> list[str]:
+        ours = [_found("setpriv"), "--no-new-privs", "--pdeathsig", "KILL"]
+        if self._options.isolation == "required" or os.geteuid() == 0:
+            ours += ["--inh-caps=-all", "--bounding-set=-all"]
+        if os.geteuid() == 0:
+            uid, gid = self._user()
+            ours += [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+        return [*ours, "--"]
+
+    def _user(self) -> tuple[int, int]:
+        try:
+            found = pwd.getpwnam(self._options.user)
+        except KeyError:
+            raise NotReadyError(f"there is no account {self._options.user!r} for scripts (option 'user')") from None
+        if found.pw_uid == 0:
+            raise NotReadyError(f"the account {self._options.user!r} has uid 0; scripts never run as root")
+        return found.pw_uid, found.pw_gid
+
+    @contextmanager
+    def _root(self) -> Iterator[str]:
+        folder = tempfile.mkdtemp(prefix="watchfloor-run-")
+        try:
+            if self._options.isolation == "none" and os.geteuid() == 0:
+                os.chown(folder, *self._user())
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _found(program: str) -> str:
+    found = shutil.which(program, path="/usr/bin:/bin:/usr/sbin:/sbin")
+    if found is None:
+        raise NotReadyError(f"the program {program!r} is not installed (Debian: util-linux)")
+    return found
