@@ -127,10 +127,13 @@ class Machine:
         return self.go_on(now_us)
 
     def stop(self, reason: str, now_us: int) -> Turn:
-        """End it; what is under way is dropped."""
+        """End it; what is under way is dropped. One that is over stays as it ended."""
+        if self.state.status.is_over:
+            return self._take()
         for branch in [one for one in self.state.branches.values() if one.parent is None]:
             self._drop_below(branch, reason, now_us)
-            self._record(branch, StepOutcome.DROPPED, reason, now_us)
+            if branch.phase is not Phase.READY:
+                self._record(branch, StepOutcome.DROPPED, reason, now_us)
             del self.state.branches[branch.id]
         self._end(RunStatus.STOPPED, reason)
         return self._take()
@@ -176,9 +179,11 @@ class Machine:
         step = self._playbook.steps[branch.step]
         # From here on it is no longer ready, whatever comes of it.
         branch.phase = Phase.WORKING
-        if step.timeout:
+        if step.timeout is not None:
             branch.deadline_us = now_us + step.timeout * _MS
         try:
+            if step.timeout == 0:
+                raise RecordError("its time limit is over")
             if not self._holds(of_step(step).requires, branch):
                 raise RecordError("the evidence that it requires is not there")
             self._begin_kind(branch, step, now_us)
@@ -263,6 +268,9 @@ class Machine:
         branch.work = branch.deadline_us = branch.resume_us = None
         is_good = outcome is StepOutcome.SUCCEEDED
         following = step.on_completion or (step.on_success if is_good else step.on_failure)
+        if not is_good and following == self._playbook.head.workflow_exception:
+            # Led to by name, the steps for the case of failure are no other than where nothing catches it.
+            following = None
         if following is not None:
             branch.step, branch.phase = following, Phase.READY
         else:
@@ -285,7 +293,7 @@ class Machine:
         if failure is None:
             status = RunStatus.FAILED if self.state.is_excepting else RunStatus.SUCCEEDED
             self._end(status, self.state.reason)
-        elif exception is not None and not self.state.is_excepting:
+        elif exception is not None and exception in self._playbook.steps and not self.state.is_excepting:
             self.state.is_excepting, self.state.reason = True, failure
             self._branch(None, exception)
         else:
@@ -389,7 +397,10 @@ def shared_out(output: Held, wanted: tuple[str, ...]) -> dict[str, Held]:
 
 
 def _as_value(value: JsonValue) -> JsonValue:
-    """As CACAO has values: texts, objects, or null."""
+    """As CACAO has values: texts, objects, or null. Raises `RecordError` for what JSON does not have."""
     if value is None or isinstance(value, (str, dict)):
         return value
-    return canonical(value).decode()
+    try:
+        return canonical(value).decode()
+    except ValueError as error:
+        raise RecordError(f"what the action gave is no JSON: {error}") from error

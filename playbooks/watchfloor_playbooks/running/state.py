@@ -108,4 +108,7 @@ def state_to_json(state: RunState) -> dict[str, JsonValue]:
 
 
 def state_from_json(content: Mapping[str, JsonValue]) -> RunState:
-    return _ADAPTER.validate_python(dict(content))
+    state = _ADAPTER.validate_python(dict(content))
+    # Branches go on in the order in which they began; JSON that was sorted has 10 before 2.
+    state.branches = dict(sorted(state.branches.items()))
+    return state

@@ -33,14 +33,28 @@ class Held:
 
     @classmethod
     def of(cls, labelled: Labelled) -> Held:
-        return cls(str(labelled.value), labelled.integrity, labelled.endorsed_by)
+        return cls(text_of(labelled.value), labelled.integrity, labelled.endorsed_by)
 
 
 Values: TypeAlias = Mapping[str, Held]
 
 
+MAX_VALUE: Final = 65_536
+"""Bytes of one value as JSON: the state of a run is stored at every turn."""
+
+
 def checked(name: str, declared: Variable, held: Held) -> Held:
-    """The value once it is of the declared type. Raises `RecordError`."""
+    """The value once it is of the declared type, or not known, and can be stored. Raises `RecordError`."""
+    if held.value is None:
+        return held
+    try:
+        size = len(canonical(held.value))
+    except ValueError as error:
+        raise RecordError(f"the value of {quote_untrusted(name, 60)} cannot be stored: {error}") from error
+    if size > MAX_VALUE:
+        raise RecordError(
+            f"the value of {quote_untrusted(name, 60)} has {size:,} bytes; at most {MAX_VALUE:,} are kept"
+        )
     try:
         value_of(name, declared.model_copy(update={"value": held.value}))
     except ConditionError as error:
@@ -73,7 +87,7 @@ def held_in(values: Values, name: str) -> Held:
 
 def worst(used: Iterable[Held]) -> Integrity:
     """The label of what is made of these and of the playbook's own words: an endorsement does not reach so far."""
-    return max((one.integrity for one in used), default=WRITTEN)
+    return max([WRITTEN, *(one.integrity for one in used)])
 
 
 def text_of(value: JsonValue) -> str:
