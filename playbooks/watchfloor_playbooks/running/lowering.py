@@ -18,6 +18,7 @@ from watchfloor_playbooks.extension import level_cap
 from watchfloor_playbooks.model import ActionStep
 from watchfloor_playbooks.objects import Command, ShellCommand, WatchfloorCommand
 from watchfloor_playbooks.playbook import Playbook
+from watchfloor_playbooks.running.commands import RUNNERS, command_work
 from watchfloor_playbooks.running.values import Values, filled
 from watchfloor_playbooks.running.work import ActionWork, ManualWork, Work
 
@@ -39,8 +40,8 @@ def pieces_of(playbook: Playbook, step_id: str) -> list[Piece]:
     targets: tuple[str | None, ...] = (step.targets if isinstance(step, ActionStep) else None) or (None,)
     found = []
     for index, command in enumerate(playbook.commands[step_id]):
-        # An action of ours and a task for people name what they are about themselves.
-        is_own = isinstance(command, WatchfloorCommand) or command.type == "manual"
+        # These say themselves what they are about, or run here.
+        is_own = isinstance(command, WatchfloorCommand) or command.type in ("manual", "bash", "powershell")
         found += [Piece(index, target) for target in ((None,) if is_own else targets)]
     return found
 
@@ -67,6 +68,15 @@ def work_of(playbook: Playbook, step_id: str, piece: Piece, values: Values) -> W
             answers=step.out_args or (),
             within_ms=step.timeout or MANUAL_MS,
         )
+    if command.type in RUNNERS:
+        return command_work(
+            command,
+            agent=playbook.agents[step.agent].name,
+            place=None if piece.target is None else playbook.targets[piece.target],
+            values=values,
+            purpose=purpose_of(playbook, step, command),
+            max_level=level_cap(playbook, step),
+        )
     raise RecordError(f"commands of type {quote_untrusted(command.type, 40)} are not supported")
 
 
@@ -74,7 +84,7 @@ def unsupported(playbook: Playbook) -> Iterator[str]:
     """What of it cannot be run here, before anything of it is."""
     for step_id, commands in playbook.commands.items():
         for command in commands:
-            if not isinstance(command, WatchfloorCommand) and command.type != "manual":
+            if not isinstance(command, WatchfloorCommand) and command.type not in ("manual", *RUNNERS):
                 kind = quote_untrusted(command.type, 40)
                 yield f"step {step_id} has a command of type {kind}, which is not supported; use another type"
 

@@ -51,6 +51,7 @@ from watchfloor_service.api.routes import (
     incidents,
     kill,
     oidc,
+    playbooks,
     session,
     webhooks,
 )
@@ -63,6 +64,7 @@ from watchfloor_service.intake.webhook_file import FILE as WEBHOOK_FILE
 from watchfloor_service.intake.webhook_file import load_webhooks
 from watchfloor_service.intake.webhooks import MAX_BODY_BYTES
 from watchfloor_workflows.passkeys import relying_party
+from watchfloor_workflows.playbooks.shelf import FolderShelf
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,6 +76,9 @@ WITH_TOKEN: Final = (
     approvals_routes.router,
     actions.router,
     actions.freezes_router,
+    playbooks.router,
+    playbooks.runs_router,
+    playbooks.tasks_router,
     approver_keys.router,
     kill.router,
     deadletters.router,
@@ -160,6 +165,7 @@ def create_app(
         bodies=BodyBudget(BODIES_IN_MEMORY * settings.max_request_bytes),
         strangers_bodies=BodyBudget(BODIES_IN_MEMORY * MAX_BODY_BYTES),
         workers=workers,
+        shelf=FolderShelf(settings, used),
     )
     app.state.channel_parts = ChannelParts(reached, AccountRoles(used))
     install_problem_handlers(app)

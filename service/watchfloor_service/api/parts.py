@@ -21,6 +21,7 @@ from watchfloor_service.api.delivery import Deliveries
 from watchfloor_service.api.identity import IdentityParts
 from watchfloor_service.api.incident_desk import IncidentDesk
 from watchfloor_service.intake.webhook_file import Webhook
+from watchfloor_workflows.playbooks.shelf import FolderShelf
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +46,8 @@ class ApiParts:
     """For senders who prove it by the body itself."""
     workers: Executor
     """Parses and writes; its size bounds how many bodies are worked on at once."""
+    shelf: FolderShelf
+    """The playbooks that may be run."""
 
     async def work(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Parse and write in a worker thread, so that the event loop stays free to answer."""

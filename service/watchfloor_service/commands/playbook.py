@@ -23,10 +23,11 @@ from watchfloor_service.commands.outcome import ExitCode, answering, print_json
 from watchfloor_service.commands.place import JsonOption, at
 from watchfloor_service.commands.playbook_files import keys_in_file, read_playbook, write_out
 from watchfloor_service.commands.playbook_page import check_file, difference_line, print_verified
+from watchfloor_service.commands.playbook_runs import add_to
 from watchfloor_service.commands.signing_key import KeyOption, signing_key
 from watchfloor_workflows.playbooks.shelf import keys_of_people
 
-app = typer.Typer(no_args_is_help=True, help="Write, check, exchange, sign and compare CACAO v2.0 playbooks.")
+app = typer.Typer(no_args_is_help=True, help="Write, check, exchange, sign and run CACAO v2.0 playbooks.")
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A playbook, JSON or YAML.", dir_okay=False)]
 OutOption = Annotated[
@@ -187,3 +188,6 @@ def _trusted(files: list[Path] | None) -> list[TrustedKey]:
         return [key for file in files for key in keys_in_file(file)]
     with at(None) as place:
         return keys_of_people(place.store)
+
+
+add_to(app)

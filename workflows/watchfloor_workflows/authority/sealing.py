@@ -84,10 +84,22 @@ def _seal(
     limits: ActionLimits | None,
     switches: SwitchReading,
 ) -> ActionProposal:
+    if holds_untrusted_input(connection, stored.tenant, stored.incident_id):
+        keep_facts(connection, stored.tenant, stored.incident_id, (Fact.UNTRUSTED_INPUT,), stored.id, now_us())
+    return proposal_of(connection, stored, policy, observed, limits, switches)
+
+
+def proposal_of(
+    connection: Connection,
+    stored: StoredProposal,
+    policy: Policy,
+    observed: ObserveTargetResult,
+    limits: ActionLimits | None,
+    switches: SwitchReading,
+) -> ActionProposal:
+    """What a draft comes to with what was observed of its target. Writes nothing."""
     draft, tenant = stored.draft, stored.tenant
     known = CATALOGUE.get(draft.action_class)
-    if holds_untrusted_input(connection, tenant, stored.incident_id):
-        keep_facts(connection, tenant, stored.incident_id, (Fact.UNTRUSTED_INPUT,), stored.id, now_us())
     wait_s = 0 if limits is None else max(limits.approval_deadline_s, limits.veto_window_s or 0)
     return ActionProposal(
         tenant=tenant,

@@ -75,6 +75,14 @@ class FolderShelf:
             raise RefusedError(latest.problem or "it cannot be read")
         return Shelved(latest.playbook, latest.signers)
 
+    def named(self, which: str) -> Shelved:
+        """By its id, or by its whole name where only one has it. Raises what `find` raises."""
+        known = {one.playbook.id: one.playbook.head.name for one in self.all() if one.playbook is not None}
+        ids = [playbook_id for playbook_id, name in known.items() if which in (playbook_id, name)]
+        if len(ids) > 1:
+            raise ConfigurationError(f"{len(ids)} playbooks are called {quote_untrusted(which, 80)}; give the id")
+        return self.find(ids[0] if ids else which)
+
     def all(self) -> list[OnShelf]:
         """Every file of the folder, by name."""
         trusted = keys_of_people(self._store)

@@ -1,0 +1,132 @@
+"""Commands of the standard that run somewhere (section 5), as the action ``start command``.
+
+Where one runs is the step's target, and by which tool the agent: its name is that of a configured tool. Addresses of
+agents and credentials in the playbook are not used; what the tool is configured with counts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from watchfloor_core.errors import RecordError
+from watchfloor_core.incident import AutonomyLevel
+from watchfloor_core.untrusted import quote_untrusted
+from watchfloor_guardrails.action import Labelled
+from watchfloor_playbooks.objects import AgentTarget, Command, HttpCommand, NetAddress, OpenC2Command, ShellCommand
+from watchfloor_playbooks.running.values import Held, Values, filled, text_of, worst
+from watchfloor_playbooks.running.work import ActionWork
+from watchfloor_playbooks.template_numbers import TemplateError, Value
+from watchfloor_playbooks.templates import (
+    VALUE,
+    bash_arguments,
+    http_arguments,
+    openc2_arguments,
+    powershell_arguments,
+    ssh_arguments,
+)
+from watchfloor_playbooks.vocabulary import REFERENCE
+
+START_COMMAND: Final = "start command"
+RUNNERS: Final = frozenset({"bash", "powershell", "ssh", "http-api", "openc2-http"})
+_SCRIPTS: Final[Mapping[str, Callable[[str, Mapping[str, Value]], dict[str, str]]]] = {
+    "bash": bash_arguments,
+    "powershell": powershell_arguments,
+    "ssh": ssh_arguments,
+}
+_HOSTS: Final = ("dname", "ipv4", "ipv6")
+"""Names of address types (network-address-type-ov) that say a host, the most telling first."""
+
+
+def command_work(
+    command: Command,
+    *,
+    agent: str,
+    place: AgentTarget | None,
+    values: Values,
+    purpose: str,
+    max_level: AutonomyLevel | None,
+) -> ActionWork:
+    """The action. Raises `RecordError` where a value is missing, or cannot stand where the command has it."""
+    given = {name: _value(held) for name, held in values.items() if held.value is not None}
+    try:
+        texts, used = _arguments(command, given)
+    except TemplateError as error:
+        raise RecordError(str(error)) from error
+    # Which value stands where is not told apart: all of them have the worst label among them.
+    label = worst(values[name] for name in used if name in values)
+    arguments = {
+        name: Labelled(text, label) if name.startswith(VALUE) else Labelled(text, worst(()))
+        for name, text in texts.items()
+        if text
+    }
+    tool = str(filled(agent, values).value)
+    return ActionWork(
+        action_class=START_COMMAND,
+        target=_where(command.type, tool, place, values),
+        arguments=arguments,
+        tool=tool,
+        lease_s=None,
+        purpose=purpose,
+        max_level=max_level,
+    )
+
+
+def _arguments(command: Command, given: Mapping[str, Value]) -> tuple[dict[str, str], frozenset[str]]:
+    """The action's arguments, and the variables that stand in them."""
+    match command:
+        case ShellCommand(type=kind) if kind in _SCRIPTS:
+            text = command.command if command.command is not None else _decoded(command.command_b64 or "")
+            return _SCRIPTS[kind](text, given), _used(text)
+        case HttpCommand():
+            headers = {name: ", ".join(lines) for name, lines in (command.headers or {}).items()}
+            content = command.content if command.content_b64 is None else _decoded(command.content_b64)
+            used = _used(command.command, *headers.values(), content or "")
+            return http_arguments(command.command, headers, content, given), used
+        case OpenC2Command(content_b64=encoded):
+            content = _decoded(encoded)
+            return openc2_arguments(content, given), _used(content)
+        case _:
+            raise RecordError(f"commands of type {quote_untrusted(command.type, 40)} are not run")
+
+
+def _where(kind: str, tool: str, place: AgentTarget | None, values: Values) -> Labelled:
+    """The target, as its runner spells it. Raises `RecordError` where the step says none."""
+    if kind in ("bash", "powershell"):
+        return Labelled(f"local://{tool}", worst(()))
+    if not isinstance(place, NetAddress):
+        raise RecordError(f"a command of type {kind!r} needs a target with an address")
+    port = getattr(place, "port", None)
+    address = place.address or {}
+    if kind != "ssh" and (urls := address.get("url")):
+        url = filled(str(urls[0]), values)
+        parts = urlsplit(str(url.value))
+        if parts.scheme not in ("https", "http") or not parts.netloc or parts.path not in ("", "/") or parts.query:
+            raise RecordError(f"{quote_untrusted(str(url.value), 80)} is no https://host[:port]")
+        return Labelled(f"{parts.scheme}://{parts.netloc}", url.integrity, url.endorsed_by)
+    for name in _HOSTS:
+        if found := address.get(name):
+            host = filled(str(found[0]), values)
+            shown = f"[{host.value}]" if ":" in str(host.value) else str(host.value)
+            scheme = "ssh" if kind == "ssh" else "https"
+            at = f":{filled(port, values).value}" if port else ""
+            return Labelled(f"{scheme}://{shown}{at}", host.integrity, host.endorsed_by)
+    raise RecordError(f"the target {quote_untrusted(place.name, 60)} has no address of a host")
+
+
+def _value(held: Held) -> Value:
+    return held.value if isinstance(held.value, str) else text_of(held.value)
+
+
+def _used(*texts: str) -> frozenset[str]:
+    return frozenset(found.group(1) for text in texts for found in REFERENCE.finditer(text))
+
+
+def _decoded(encoded: str) -> str:
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise RecordError(f"the base64 holds no text: {error}") from error

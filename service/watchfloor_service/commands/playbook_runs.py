@@ -1,0 +1,248 @@
+"""``watchfloor playbook plan|run|runs|show|stop|rollback|tasks|answer``: playbooks at work.
+
+Planning and looking read the store; everything else goes through the API of the running stack.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import quote
+
+import typer
+
+from watchfloor_connectors.targets.registry import ActionTargets
+from watchfloor_core.clock import now_us
+from watchfloor_core.errors import ConfigurationError, NotFoundError
+from watchfloor_core.ports import Json
+from watchfloor_guardrails.decision import Principal
+from watchfloor_playbooks.loading import load
+from watchfloor_playbooks.running.lowering import unsupported
+from watchfloor_playbooks.running.planning import plan
+from watchfloor_playbooks.running.work import ActionWork, RunStatus
+from watchfloor_service.commands.outcome import answering, console, print_empty, print_json
+from watchfloor_service.commands.person import TokenOption, whoever
+from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
+from watchfloor_service.commands.playbook_files import read_playbook
+from watchfloor_service.commands.playbook_run_page import (
+    Forecast,
+    plan_lines,
+    print_run,
+    print_runs,
+    print_tasks,
+)
+from watchfloor_service.playbooks.asking import proposer_for, values_for
+from watchfloor_service.playbooks.views import MAX_PAGE, list_runs, list_tasks, load_run
+from watchfloor_workflows.playbooks.previewing import preview
+from watchfloor_workflows.playbooks.shelf import FolderShelf
+from watchfloor_workflows.playbooks.starting import Shelved, not_valid_now
+from watchfloor_workflows.policy import PolicyFile
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="pbr-…, as `playbook runs` shows it.")]
+WhichArgument = Annotated[
+    str, typer.Argument(metavar="PLAYBOOK", help="A file, or the id or the name of one that is loaded here.")
+]
+IncidentOption = Annotated[str, typer.Option("--incident", "-i", help="The incident that it is for.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="NAME=VALUE of a variable, with or without its underscores; may be given again."),
+]
+ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why, in your words; kept in the ledger.")]
+_LONGEST: Final = 20
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command("plan")(plan_)
+    app.command()(run)
+    app.command()(runs)
+    app.command()(show)
+    app.command()(stop)
+    app.command()(rollback)
+    app.command()(tasks)
+    app.command()(answer)
+
+
+def plan_(
+    which: WhichArgument,
+    incident: IncidentOption,
+    values: SetOption = None,
+    tenant: TenantOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell every effect of a playbook with the ruling that it would get now. Nothing is proposed and nothing runs."""
+    with answering(), at(tenant) as place:
+        forecasts, problems = _forecast(place, which, incident, values or [])
+        if as_json:
+            print_json({"work": [one.as_json() for one in forecasts], "problems": problems})
+        else:
+            for line in plan_lines(forecasts):
+                console().print(line, soft_wrap=True, markup=False, highlight=False)
+            for problem in problems:
+                print_empty(f"It cannot be run: {problem}")
+        if problems:
+            raise typer.Exit(1)
+
+
+def _forecast(place: Place, which: str, incident: str, values: list[str]) -> tuple[list[Forecast], list[str]]:
+    shelved = _find(place, which)
+    me = whoever(place, None)
+    by = Principal(me.caller.principal, me.caller.kind)
+    tools, policy = ActionTargets.load(place.settings), PolicyFile(place.settings, place.store).current()
+    playbook = shelved.playbook
+    proposer = proposer_for(playbook, by)
+    problems = [*unsupported(playbook), *not_valid_now(playbook, now_us())]
+    found = []
+    with place.store.read() as connection:
+        given = values_for(connection, by, place.tenant, incident, playbook, _values(values))
+        for planned in plan(playbook, given):
+            seen = None
+            problem = planned.problem
+            if isinstance(planned.work, ActionWork):
+                try:
+                    seen = preview(connection, place.tenant, incident, planned.work, proposer, policy, tools)
+                except NotFoundError as error:
+                    problem = str(error)
+            found.append(Forecast(planned, seen, problem))
+    return found, problems
+
+
+def run(
+    which: WhichArgument,
+    incident: IncidentOption,
+    reason: ReasonOption,
+    values: SetOption = None,
+    token_file: TokenOption = None,
+    tenant: TenantOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a playbook for an incident. You approve nothing of what it proposes."""
+    with answering(), at(tenant) as place:
+        playbook = FolderShelf(place.settings, place.store).named(which)
+        body: dict[str, Json] = {
+            "incident_id": incident,
+            "playbook_id": playbook.playbook.id,
+            "values": dict(_values(values or [])),
+            "reason": reason,
+        }
+        told = whoever(place, token_file).api().post("/v1/playbook-runs", body)
+        _started(place, told, "Started", as_json=as_json, is_other=tenant is not None)
+
+
+def runs(
+    incident: Annotated[str | None, typer.Option("--incident", "-i", help="Of this incident only.")] = None,
+    status: Annotated[list[RunStatus] | None, typer.Option(help="Several may be given; none: all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE)] = _LONGEST,
+    tenant: TenantOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List runs of playbooks, the newest first."""
+    with answering(), at(tenant) as place:
+        with place.store.read() as connection:
+            found = list_runs(connection, place.tenant, incident_id=incident, statuses=status or (), limit=limit)
+        if as_json:
+            print_json({"runs": found})
+        elif found:
+            print_runs(found)
+        else:
+            print_empty(f"Tenant {place.tenant} has no such run; `watchfloor playbook run` starts one.")
+
+
+def show(run_id: RunArgument, tenant: TenantOption = None, as_json: JsonOption = False) -> None:
+    """Show a run: what it waits for, every step, and what it did."""
+    with answering(), at(tenant) as place:
+        with place.store.read() as connection:
+            found = load_run(connection, place.tenant, run_id)
+        if as_json:
+            print_json(found)
+        else:
+            print_run(found)
+
+
+def stop(
+    run_id: RunArgument,
+    reason: ReasonOption,
+    token_file: TokenOption = None,
+    tenant: TenantOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a run: nothing of it is waited for any more. What it did stays, until it is taken back."""
+    with answering(), at(tenant) as place:
+        told = whoever(place, token_file).api().post(f"{_path(run_id)}/stop", {"reason": reason})
+        _started(place, told, "Stopping", as_json=as_json, is_other=tenant is not None)
+
+
+def rollback(
+    run_id: RunArgument,
+    reason: ReasonOption,
+    token_file: TokenOption = None,
+    tenant: TenantOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a run back: what it did is undone in reverse order, each undo a proposal of its own."""
+    with answering(), at(tenant) as place:
+        told = whoever(place, token_file).api().post(f"{_path(run_id)}/rollback", {"reason": reason})
+        _started(place, told, "Taken back by", as_json=as_json, is_other=tenant is not None)
+
+
+def tasks(tenant: TenantOption = None, as_json: JsonOption = False) -> None:
+    """List what playbooks ask people to do, the oldest first."""
+    with answering(), at(tenant) as place:
+        with place.store.read() as connection:
+            found = list_tasks(connection, place.tenant)
+        if as_json:
+            print_json({"tasks": found})
+        elif found:
+            print_tasks(found)
+        else:
+            print_empty(f"No playbook of tenant {place.tenant} asks anything of people now.")
+
+
+def answer(
+    run_id: RunArgument,
+    key: Annotated[str, typer.Argument(metavar="TASK", help="As `playbook tasks` shows it, e.g. w0.")],
+    values: SetOption = None,
+    comment: Annotated[str, typer.Option("--comment", "-m", help="What you did or found.")] = "",
+    is_failed: Annotated[bool, typer.Option("--failed", help="It could not be done: the step fails.")] = False,
+    token_file: TokenOption = None,
+    tenant: TenantOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that a task is done, with the values that it asks for; the run goes on."""
+    with answering(), at(tenant) as place:
+        body: dict[str, Json] = {"is_done": not is_failed, "values": dict(_values(values or [])), "comment": comment}
+        path = f"/v1/playbook-tasks/{quote(run_id, safe='')}/{quote(key, safe='')}"
+        told = whoever(place, token_file).api().post(path, body)
+        _started(place, told, "Answered in", as_json=as_json, is_other=tenant is not None)
+
+
+def _find(place: Place, which: str) -> Shelved:
+    """A file, or what is loaded here."""
+    file = Path(which)
+    if file.suffix.lower() in (".json", ".yaml", ".yml") or file.exists():
+        return Shelved(load(read_playbook(file), str(file)))
+    return FolderShelf(place.settings, place.store).named(which)
+
+
+def _values(given: list[str]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        name, separator, value = one.partition("=")
+        if not separator or not name.strip("_"):
+            raise ConfigurationError(f"--set {json.dumps(one)[:80]}: NAME=VALUE is expected")
+        found[name if name.startswith("__") else f"__{name}__"] = value
+    return found
+
+
+def _started(place: Place, told: Json, verb: str, *, as_json: bool, is_other: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    run_id = told["run_id"] if isinstance(told, dict) else ""
+    where = f" --tenant {place.tenant}" if is_other else ""
+    console().print(f"{verb} {run_id}; `watchfloor playbook show {run_id}{where}` says what becomes of it.")
+
+
+def _path(run_id: str) -> str:
+    return f"/v1/playbook-runs/{quote(run_id, safe='')}"

@@ -1,0 +1,96 @@
+"""What a caller wants of playbooks: start one, stop it, take it back, answer a task. Who asks is the caller, always."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import Connection
+
+from watchfloor_core.clock import now_us
+from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_core.ledger.record import record_decisions
+from watchfloor_guardrails.budget import Charge
+from watchfloor_guardrails.decision import Principal
+from watchfloor_guardrails.endorsement import named_by
+from watchfloor_guardrails.proposal import Proposer
+from watchfloor_playbooks.playbook import Playbook
+from watchfloor_playbooks.running.values import Held
+from watchfloor_service.access.caller import Caller
+from watchfloor_workflows.authority.budgets import charge
+from watchfloor_workflows.playbooks.filling import fill
+from watchfloor_workflows.playbooks.records import entry_of_run, read_run, request_stop
+from watchfloor_workflows.playbooks.starting import Shelved, start_run
+from watchfloor_workflows.playbooks.undoing import start_undoing
+
+RUNS_PER_HOUR: Final = 60
+"""Of one principal: each puts questions before people."""
+_HOUR_S: Final = 3_600
+
+
+def values_for(
+    connection: Connection,
+    caller: Principal,
+    tenant: str,
+    incident_id: str,
+    playbook: Playbook,
+    said: Mapping[str, str],
+) -> dict[str, Held]:
+    """What a run begins with: what the caller said, and for the rest what the incident says.
+
+    What a person typed counts as theirs; what a program names could have come from an attacker. Raises
+    `ConfigurationError` where the incident has several candidates for a variable, and a person has to choose.
+    """
+    given = {name: Held.of(named_by(value, caller)) for name, value in said.items()}
+    filling = fill(connection, tenant, incident_id, playbook)
+    open_ = {name: some for name, some in filling.choices.items() if name not in given}
+    if open_:
+        told = [
+            f"the incident has several candidates for {name}; give one: {', '.join(some)}"
+            for name, some in open_.items()
+        ]
+        raise ConfigurationError([Problem(one) for one in told])
+    return {**filling.values, **given}
+
+
+def start(
+    connection: Connection, caller: Caller, incident_id: str, shelved: Shelved, said: Mapping[str, str], reason: str
+) -> str:
+    """A run as the caller wants it; returns its id. The caller approves nothing of what it proposes.
+
+    Raises `RefusedError` where the caller has started too many in the last hour, and what `values_for` and `start_run`
+    raise.
+    """
+    by = Principal(caller.principal, caller.kind)
+    given = values_for(connection, by, caller.tenant, incident_id, shelved.playbook, said)
+    run_id, told = start_run(
+        connection,
+        caller.tenant,
+        incident_id,
+        shelved,
+        given=given,
+        proposer=proposer_for(shelved.playbook, by),
+        reason=reason,
+    )
+    one = Charge("playbook_runs", caller.principal, 1, RUNS_PER_HOUR, _HOUR_S, f"started {run_id}")
+    charge(connection, caller.tenant, [one], now_us())
+    record_decisions(connection, caller.tenant, [told])
+    return run_id
+
+
+def stop(connection: Connection, caller: Caller, run_id: str, reason: str) -> None:
+    """End a run; what waits for people in it is waited for no more. Raises `NotFoundError`."""
+    run = read_run(connection, caller.tenant, run_id, lock=True)
+    told = entry_of_run(run, {"stage": "stop", "principal": caller.principal, "reason": reason})
+    record_decisions(connection, caller.tenant, [told])
+    request_stop(connection, caller.tenant, run_id, f"{caller.principal}: {reason}")
+
+
+def take_back(connection: Connection, caller: Caller, run_id: str, reason: str) -> str:
+    """Undo what a run did, each undo through the gate; returns the id of the run that does it.
+
+    Raises `NotFoundError`, and `ConflictError` where the run is still going on or takes another one back itself.
+    """
+    run = read_run(connection, caller.tenant, run_id, lock=True)
+    proposer = Proposer(run.proposer.name, run.proposer.kind, caller.principal)
+    return start_undoing(connection, run, proposer, reason)
