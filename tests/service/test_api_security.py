@@ -65,11 +65,15 @@ BODIES_BY_PATH: dict[str, dict[str, object]] = {
         "label": "phone",
     },
     "/v1/approver-keys/{key_id}/revoke": {},
+    "/v1/playbook-runs": {"incident_id": NOBODY, "playbook_id": f"playbook--{'0' * 36}", "reason": "it fits"},
+    "/v1/playbook-runs/{run_id}/stop": {"reason": "over"},
+    "/v1/playbook-runs/{run_id}/rollback": {"reason": "over"},
+    "/v1/playbook-tasks/{run_id}/{key}": {"is_done": True},
     "/v1/kill/engage": {"scope": "tenant:default/action:drill", "reason": "test"},
     "/v1/kill/release": {"scope": "tenant:default/action:drill", "reason": "test"},
 }
 NAMED = {"{proposal_id}": "act-0000000000000000", "{action_class}": "deny%20ip", "{key_id}": "0" * 32,
-         "{evidence_id}": "0" * 64}  # fmt: skip
+         "{evidence_id}": "0" * 64, "{run_id}": "pbr-0000000000000000", "{key}": "w0"}  # fmt: skip
 
 
 def method_of(route: APIRoute) -> str:
@@ -120,6 +124,14 @@ def test_every_route_is_known_and_only_healthz_asks_nothing(api: Api) -> None:
         "POST /v1/actions/{proposal_id}/undo",
         "POST /v1/actions/{proposal_id}/edit",
         "GET /v1/freezes",
+        "GET /v1/playbooks",
+        "GET /v1/playbook-runs",
+        "GET /v1/playbook-runs/{run_id}",
+        "POST /v1/playbook-runs",
+        "POST /v1/playbook-runs/{run_id}/stop",
+        "POST /v1/playbook-runs/{run_id}/rollback",
+        "GET /v1/playbook-tasks",
+        "POST /v1/playbook-tasks/{run_id}/{key}",
         "POST /v1/freezes/{action_class}/lift",
         "GET /v1/approver-keys",
         "POST /v1/approver-keys",

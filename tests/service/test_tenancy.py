@@ -26,6 +26,7 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.schema import api_token
 from watchfloor_core.store.schema_authority import action_proposal, approver_key, freeze
+from watchfloor_core.store.schema_playbook import playbook_run
 from watchfloor_core.store.tables import metadata
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.roles import SCOPES_OF_ROLE, Role, Scope, holdable
@@ -34,6 +35,7 @@ from watchfloor_service.api.app import create_app, dependencies_of, required_sco
 from watchfloor_service.api.authentication import Known
 from watchfloor_service.testing import Api, DirectDesk, eve_alert, eve_lines, plant_incidents, served
 from watchfloor_service.testing_actions import plant_waiting
+from watchfloor_service.testing_playbooks import ASKING_ID, asking, keep, plant_run
 
 OURS, THEIRS = "default", "acme"
 MARK = "ONLY-ACME-KNOWS"
@@ -113,6 +115,22 @@ def plant_evidence_of(store: Store, settings: Settings, tenant: str) -> str:
     return investigated(store, settings, tenant, plant_incident_of(store, settings, tenant))
 
 
+def plant_run_of(store: Store, settings: Settings, tenant: str) -> str:
+    keep(settings, asking())
+    with store.read() as connection:
+        known = select(playbook_run.c.id).where(playbook_run.c.tenant == tenant, playbook_run.c.status == "running")
+        found = connection.execute(known).scalars().first()
+    if found is not None:
+        return str(found)
+    text = MARK if tenant == THEIRS else "ours"
+    return plant_run(store, settings, tenant, plant_incident_of(store, settings, tenant), asking(text))
+
+
+def plant_task_of(store: Store, settings: Settings, tenant: str) -> str:
+    plant_run_of(store, settings, tenant)
+    return "w0"
+
+
 FROZEN: Final = "deny ip"
 
 OBJECTS: Final[dict[str, Callable[[Store, Settings, str], str]]] = {
@@ -121,6 +139,8 @@ OBJECTS: Final[dict[str, Callable[[Store, Settings, str], str]]] = {
     "action_class": plant_freeze_of,
     "key_id": plant_key_of,
     "evidence_id": plant_evidence_of,
+    "run_id": plant_run_of,
+    "key": plant_task_of,
 }
 """How an object of a tenant comes to be, by the name of the parameter that takes it in an address; gives its id."""
 
@@ -142,6 +162,10 @@ BODIES: Final[dict[str, object]] = {
     },
     "POST /v1/actions/{proposal_id}/undo": {"purpose": "mistaken"},
     "POST /v1/actions/{proposal_id}/edit": {"lease_s": 60, "reason": "shorter"},
+    "POST /v1/playbook-runs": {"incident_id": "{incident_id}", "playbook_id": ASKING_ID, "reason": "it fits"},
+    "POST /v1/playbook-runs/{run_id}/stop": {"reason": "mistaken"},
+    "POST /v1/playbook-runs/{run_id}/rollback": {"reason": "mistaken"},
+    "POST /v1/playbook-tasks/{run_id}/{key}": {"is_done": True, "values": {"__count__": "1"}},
     "POST /v1/freezes/{action_class}/lift": {"reason": "looked", "proposal_ids": ["{proposal_id}"]},
     "POST /v1/approver-keys": {"kind": "ed25519", "public_key": "AAAA", "proof": _SIGNATURE, "label": "x"},
     "POST /v1/approver-keys/passkey-options": None,
@@ -308,7 +332,9 @@ def test_another_tenants_caller_gets_nothing_and_changes_nothing(
     else:
         assert answer.status_code < 300 or answer.status_code in (403, 404, 409), answer.text
         # What was asked for may be named in the answer, what was not may not.
-        assert answer.status_code >= 300 or not [one for one in theirs if one != FROZEN and one in answer.text]
+        assert answer.status_code >= 300 or not [
+            one for one in theirs if one not in (FROZEN, "w0") and one in answer.text
+        ]
     assert MARK not in answer.text
     assert everything_of(api.store, THEIRS) == before
 
@@ -319,7 +345,14 @@ def test_what_another_tenant_has_is_there_for_its_own_people(api: Api, people: d
     answers = {name: ask(people["abroad"].client, name, api, objects_of=THEIRS) for name in names}
     assert {answer.status_code for answer in answers.values()} == {200}
     telling = {name for name, answer in answers.items() if MARK in answer.text}
-    assert telling >= {"GET /v1/incidents", "GET /v1/incidents/{incident_id}", "GET /v1/deadletters", "GET /v1/freezes"}
+    assert telling >= {
+        "GET /v1/incidents",
+        "GET /v1/incidents/{incident_id}",
+        "GET /v1/deadletters",
+        "GET /v1/freezes",
+        "GET /v1/playbook-runs/{run_id}",
+        "GET /v1/playbook-tasks",
+    }
 
 
 @pytest.mark.parametrize("name", [*SCOPED, *FOR_ONESELF])

@@ -11,7 +11,7 @@ from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.ledger.record import record_decisions
 from watchfloor_guardrails.budget import Charge
-from watchfloor_guardrails.decision import Principal
+from watchfloor_guardrails.decision import Principal, PrincipalKind
 from watchfloor_guardrails.endorsement import named_by
 from watchfloor_guardrails.proposal import Proposer
 from watchfloor_playbooks.playbook import Playbook
@@ -20,12 +20,18 @@ from watchfloor_service.access.caller import Caller
 from watchfloor_workflows.authority.budgets import charge
 from watchfloor_workflows.playbooks.filling import fill
 from watchfloor_workflows.playbooks.records import entry_of_run, read_run, request_stop
-from watchfloor_workflows.playbooks.starting import Shelved, start_run
+from watchfloor_workflows.playbooks.starting import Shelved, proposer_of, start_run
 from watchfloor_workflows.playbooks.undoing import start_undoing
 
 RUNS_PER_HOUR: Final = 60
 """Of one principal: each puts questions before people."""
 _HOUR_S: Final = 3_600
+
+
+def proposer_for(playbook: Playbook, caller: Principal) -> Proposer:
+    """Who proposes what the playbook wants where this caller starts it; the caller is who asked for it."""
+    kind = PrincipalKind.AGENT if caller.kind is PrincipalKind.AGENT else PrincipalKind.SERVICE
+    return proposer_of(playbook, kind, caller.name)
 
 
 def values_for(
