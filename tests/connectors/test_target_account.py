@@ -80,7 +80,13 @@ def test_accounts_keep_the_contract_of_tools(tool: PosixAccount, permit_for: Per
         Sample("disable user", Target(TargetKind.USER, name)) for name in ("eve", "temp", "locked", "open", "keys")
     ]
     never = [Target(TargetKind.USER, name) for name in ("root", "svc", "glass")]
-    check_target(tool, samples, permit_for, never)
+    # One by its name, all by what counts as the system's: either can come after the act.
+    named = PosixAccount(
+        tool.slot, tool.options.model_copy(update={"never": ("eve", "temp", "locked", "open", "keys")})
+    )
+    raised = PosixAccount(tool.slot, tool.options.model_copy(update={"min_uid": 60_000}))
+    check_target(tool, samples, permit_for, never, protecting=named)
+    check_target(tool, samples, permit_for, protecting=raised)
     assert Path(tool.options.prefix or "", "etc/shadow").read_text() == SHADOW
 
 

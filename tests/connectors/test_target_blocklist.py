@@ -87,7 +87,9 @@ def shared(tool: Blocklist) -> Path:
 
 def test_a_blocklist_keeps_the_contract_of_tools(tool: Blocklist, permit_for: PermitFor) -> None:
     samples = [Sample("deny ip", ip("203.0.113.9")), Sample("deny ip", ip("2001:db8::9"))]
-    check_target(tool, samples, permit_for, never=[ip("192.0.2.1"), ip("2001:db8:ffff::1"), ip("127.0.0.1")])
+    never = [ip("192.0.2.1"), ip("2001:db8:ffff::1"), ip("127.0.0.1")]
+    protecting = Blocklist(tool.slot, BlocklistOptions(never=("203.0.113.0/24", "2001:db8::9/128")))
+    check_target(tool, samples, permit_for, never, protecting=protecting)
 
 
 def test_a_line_is_an_address_and_says_by_which_proposal_and_since_when(

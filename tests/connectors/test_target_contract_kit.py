@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from watchfloor_connectors.targets.addresses import address_of, network_of, refuse_never
 from watchfloor_connectors.targets.base import ConfiguredTarget, Slot
 from watchfloor_connectors.targets.template import Acme, AcmeOptions
 from watchfloor_connectors.targets.testing import ContractError, PermitFor, Sample, check_target
@@ -57,6 +58,9 @@ class LeavesSomething(Acme):
 
 
 class TakesAnyText(Acme):
+    def read_state(self, target: Target) -> TargetState:
+        return TargetState({"denied_by": self._key(target)})
+
     def _file(self, target: Target) -> Path:
         return self.options.folder / f"x{target.value.encode().hex()[:200]}"
 
@@ -83,6 +87,17 @@ class ForgetsItsKey(Acme):
         return ReadBack(effect, self.read_state(action.target), "as it is")
 
 
+class NeverGivesBack(Acme):
+    def read_state(self, target: Target) -> TargetState:
+        refuse_never(address_of(target, ()), map(network_of, self.options.never))
+        return super().read_state(target)
+
+
+class KnowsNoNever(Acme):
+    def read_state(self, target: Target) -> TargetState:
+        return TargetState({"denied_by": self._key(target)})
+
+
 class NeedsNoPermit:
     """As a tool that was written without the base class."""
 
@@ -101,7 +116,8 @@ class NeedsNoPermit:
 def check(slot: Slot, tmp_path: Path, permit_for: PermitFor) -> Callable[[type[Acme]], None]:
     def run(kind: type[Acme]) -> None:
         tool = kind(slot, AcmeOptions(folder=tmp_path))
-        check_target(tool, [Sample("deny ip", ADDRESS)], permit_for, [NEVER])
+        protecting = kind(slot, AcmeOptions(folder=tmp_path, never=("203.0.113.0/24",)))
+        check_target(tool, [Sample("deny ip", ADDRESS)], permit_for, [NEVER], protecting=protecting)
 
     return run
 
@@ -122,6 +138,8 @@ def test_the_template_keeps_the_contract(check: Callable[[type[Acme]], None]) ->
         (TakesAnyText, "is taken; RecordError was expected"),
         (HasNoUndo, "'allow ip' is missing"),
         (AsksForNothing, "does not say what it must be allowed"),
+        (NeverGivesBack, "was done, and is not taken back once it is protected"),
+        (KnowsNoNever, "read_state is taken; RefusedError was expected"),
         (ForgetsItsKey, "changes the state when it is done again under the same key"),
     ],
 )

@@ -121,7 +121,8 @@ def allow(value: str) -> Action:
 def test_nftables_keeps_the_contract_of_tools(tool: Nftables, permit_for: PermitFor) -> None:
     samples = [Sample("deny ip", Target(TargetKind.IP, value)) for value in ("203.0.113.9", "2001:db8::9")]
     never = [Target(TargetKind.IP, value) for value in ("10.99.0.1", "192.0.2.77", "127.0.0.1", "ff02::1")]
-    check_target(tool, samples, permit_for, never)
+    protecting = Nftables(tool.slot, tool.options.model_copy(update={"never": ("203.0.113.0/24", "2001:db8::9")}))
+    check_target(tool, samples, permit_for, never, protecting=protecting)
 
 
 @pytest.mark.parametrize(("host", "attacker"), [("10.99.0.1", "10.99.0.2"), ("fd99::1", "fd99::2")])

@@ -77,7 +77,23 @@ def test_a_quarantine_keeps_the_contract_of_tools(tool: Quarantine, malware: Pat
     odd.write_text("x")
     samples = [Sample("contain file", Target(TargetKind.FILE, str(file))) for file in (malware, odd)]
     outside = ("/etc/passwd", "/", str(malware.parent), f"{malware.parent}-2/x", f"{malware.parent}/keep/x")
-    check_target(tool, samples, permit_for, [Target(TargetKind.FILE, path) for path in outside])
+    never = [Target(TargetKind.FILE, path) for path in outside]
+    # By name, and by roots that were narrowed since: either can come after the act.
+    named = Quarantine(tool.slot, tool.options.model_copy(update={"never": (str(malware.parent),)}))
+    narrowed = Quarantine(tool.slot, tool.options.model_copy(update={"roots": ("/srv/elsewhere",)}))
+    check_target(tool, samples, permit_for, never, protecting=named)
+    check_target(tool, samples, permit_for, protecting=narrowed)
+
+
+def test_a_file_that_took_the_place_of_a_contained_one_is_not_contained_once_it_is_protected(
+    tool: Quarantine, malware: Path, permit_for: PermitFor, key: Key
+) -> None:
+    tool.act(permit_for(contain(malware), key("a")))
+    malware.write_text("the real one, from a backup")
+    protecting = Quarantine(tool.slot, tool.options.model_copy(update={"never": (str(malware),)}))
+    with pytest.raises(NeverError):
+        protecting.act(permit_for(contain(malware), key("b")))
+    assert malware.read_text() == "the real one, from a backup"
 
 
 def test_looking_makes_no_quarantine_and_leaves_the_times_alone(tool: Quarantine, malware: Path) -> None:

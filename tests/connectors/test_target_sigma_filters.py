@@ -46,7 +46,8 @@ def file_in(tool: SigmaFilters) -> Path:
 
 def test_a_folder_of_filters_keeps_the_contract_of_tools(tool: SigmaFilters, permit_for: PermitFor) -> None:
     samples = [Sample("create filter", target()), Sample("create filter", target(user="acme\\o'neill svc"))]
-    check_target(tool, samples, permit_for, never=[target(OTHER)])
+    protecting = SigmaFilters(tool.slot, SigmaFiltersOptions(never=(RULE,)))
+    check_target(tool, samples, permit_for, never=[target(OTHER)], protecting=protecting)
 
 
 def test_the_file_is_a_sigma_filter_that_says_by_which_proposal(tool: SigmaFilters, permit_for: PermitFor) -> None:

@@ -40,7 +40,7 @@ def test_a_fresh_installation_is_well_and_nothing_is_made_by_looking(
     for check in (
         *("python", "packages", "temporal program", "clock", "database", "ports", "autonomy", "connectors", "plug-ins"),
         *("executor", "policy", "tools", "channels", "signing keys", "payload keys"),
-        *("kill switches", "freezes", "approvals"),
+        *("kill switches", "freezes", "leases", "approvals", "log sources", "context"),
     ):
         assert check in said
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import insert, update
 
+from watchfloor_connectors.targets.registry import ActionTargets
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.keys.payload import PayloadKeyRing, format_ring, new_key
 from watchfloor_core.keys.payload_file import ensure_ring, ring_file
@@ -15,17 +16,21 @@ from watchfloor_core.keys.private_file import create_private
 from watchfloor_core.keys.signing import GRANT_KEY, signing_key
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
-from watchfloor_core.store.schema_authority import action_proposal, kill_switch, policy_version
+from watchfloor_core.store.schema_authority import action_proposal, kill_switch, lease, policy_version
 from watchfloor_guardrails.decision import Principal, PrincipalKind
+from watchfloor_guardrails.effect import tool_pin
 from watchfloor_service import doctor
 from watchfloor_service.checks import configuration, key_files, restraints, services
 from watchfloor_service.doctor import Check, Finding, Health
 from watchfloor_service.supervision.claim import Claim
 from watchfloor_service.supervision.running import RunningStack
 from watchfloor_service.testing import eve_lines, plant_incidents
-from watchfloor_service.testing_actions import plant_waiting
+from watchfloor_service.testing_actions import plant_draft, plant_waiting
+from watchfloor_workflows.action_messages import ObserveTargetResult, ProposalRef
 from watchfloor_workflows.authority.freezes import freeze_class
 from watchfloor_workflows.authority.kill_switch import engage
+from watchfloor_workflows.authority.sealing import seal_proposal
+from watchfloor_workflows.policy import PolicyFile
 
 ANA = Principal("ana", PrincipalKind.PERSON)
 
@@ -181,6 +186,43 @@ def test_a_freeze_of_any_tenant_is_a_warning(settings: Settings, sqlite_store: S
     assert finding.health is Health.WARN
     assert "other: deny ip since" in finding.found
     assert "lift-freeze" in finding.remedy
+
+
+def test_what_another_tool_pin_holds_in_force_is_a_warning(settings: Settings, sqlite_store: Store) -> None:
+    file = settings.data_dir / "targets.yaml"
+    entry = "targets:\n  - {tool: edge, kind: blocklist, tenants: '*', file: '/srv/%s/{tenant}.txt'%s}\n"
+    file.write_text(entry % ("lists", ""))
+    assert run(restraints.leases, settings).health is Health.OK
+    pin = tool_pin(ActionTargets.load(settings).of("default", "edge"))
+    incident_id = plant_incidents(sqlite_store, settings, "default", eve_lines(12))[0]
+    held, ended = (plant_draft(sqlite_store, "default", incident_id, target=f"198.51.100.{n}") for n in (1, 2))
+    for proposal_id, state in ((held, "open"), (ended, "ended")):
+        policy = PolicyFile(settings, sqlite_store).current()
+        observed = ObserveTargetResult("edge", pin, "b" * 64)
+        seal_proposal(sqlite_store, policy, ProposalRef("default", proposal_id), observed)
+        with sqlite_store.write() as connection:
+            connection.execute(
+                insert(lease).values(
+                    tenant="default", proposal_id=proposal_id, action_class="deny ip", tool="edge", target_kind="ip",
+                    target_value="198.51.100.1", opened_us=1, state=state,
+                )
+            )  # fmt: skip
+    assert run(restraints.leases, settings).health is Health.OK
+
+    file.write_text(entry % ("lists", ", never: [198.51.100.0/24]"))
+    assert run(restraints.leases, settings).health is Health.OK, "what only restricts makes no other tool"
+
+    file.write_text(entry % ("elsewhere", ""))
+    finding = run(restraints.leases, settings)
+    assert finding.health is Health.WARN
+    assert finding.found == (
+        f"1 in force by another tool pin: default: deny ip \"198.51.100.1\" ({held}), the tool 'edge' acts in another "
+        "way or at another place since"
+    )
+    assert "action undo" in finding.remedy
+
+    file.write_text((entry % ("lists", "")).replace("edge", "other"))
+    assert "there is no tool 'edge' any more" in run(restraints.leases, settings).found
 
 
 def test_a_proposal_is_named_once_half_of_its_time_is_over(settings: Settings, sqlite_store: Store) -> None:

@@ -14,6 +14,7 @@ from watchfloor_agents.triage.engine import TriageEngine
 from watchfloor_core.store.engine import Store
 from watchfloor_guardrails.engine import family_of
 from watchfloor_workflows import human, settle, triaging, wire
+from watchfloor_workflows.authority.vouching import Vouched, Vouchers
 from watchfloor_workflows.messages import (
     ChangedIncidentResult,
     RecordHumanVerdictInput,
@@ -42,8 +43,11 @@ class IncidentActivities:
         policy: PolicyFile,
         threads: Executor,
         has_logs: Callable[[str], bool] = lambda _: False,
+        vouchers: Vouchers | None = None,
     ) -> None:
-        """``has_logs``: whether a tenant has log sources to investigate in."""
+        """``has_logs``: whether a tenant has log sources to investigate in; ``vouchers``: endorsers of others; no one
+        where none are given."""
+        self._vouchers = vouchers or Vouchers()
         self._store = store
         self._has_logs = has_logs
         self._engine = engine
@@ -60,13 +64,7 @@ class IncidentActivities:
         """Ask the engine about what the incident holds now, and keep its answer."""
         if activity.info().is_local and family_of(self._engine.name) not in _QUICK_ENGINES:
             # A model takes longer than a workflow task may, and asking it twice is dear.
-            raise ApplicationError(
-                f"engine {self._engine.name!r} needs an activity of its own",
-                type=wire.NEEDS_OWN_ACTIVITY,
-                non_retryable=True,
-                # Expected: it is not logged as a failure.
-                category=ApplicationErrorCategory.BENIGN,
-            )
+            raise _needs_own_activity(f"engine {self._engine.name!r}")
         revision = await self._in_thread(
             lambda: triaging.triage(self._store, self._engine, self._policy.current(), order.tenant, order.incident_id)
         )
@@ -75,6 +73,7 @@ class IncidentActivities:
     @activity.defn(name=wire.SETTLE_INCIDENT)
     async def settle_incident(self, order: SettleIncidentInput) -> SettleIncidentResult:
         """Rule on the incident under the policy of this moment, and close, queue or escalate it."""
+        vouched = await self._vouched(order)
         standing = await self._in_thread(
             lambda: settle.settle(
                 self._store,
@@ -83,9 +82,25 @@ class IncidentActivities:
                 order.incident_id,
                 order.revision,
                 has_logs=self._has_logs(order.tenant),
+                vouched=vouched,
             )
         )
         return SettleIncidentResult(standing)
+
+    async def _vouched(self, order: SettleIncidentInput) -> Vouched:
+        """Before the transaction: an endorser may take its time, and the store waits for nobody's code."""
+        if not self._vouchers.endorsers:
+            return {}
+        asked = await self._in_thread(
+            lambda: settle.to_vouch_for(
+                self._store, self._policy.current(), order.tenant, order.incident_id, order.revision
+            )
+        )
+        if not asked:
+            return {}
+        if activity.info().is_local:
+            raise _needs_own_activity("an endorser is to be asked, which")
+        return await self._in_thread(lambda: self._vouchers.of_values(asked))
 
     @activity.defn(name=wire.RECORD_HUMAN_VERDICT)
     async def record_human_verdict(self, order: RecordHumanVerdictInput) -> ChangedIncidentResult:
@@ -114,3 +129,13 @@ class IncidentActivities:
             if not activity.info().is_local:
                 activity.heartbeat()
         return future.result()
+
+
+def _needs_own_activity(what: str) -> ApplicationError:
+    return ApplicationError(
+        f"{what} needs an activity of its own",
+        type=wire.NEEDS_OWN_ACTIVITY,
+        non_retryable=True,
+        # Expected: it is not logged as a failure.
+        category=ApplicationErrorCategory.BENIGN,
+    )

@@ -6,10 +6,12 @@ in that transaction.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import assert_never
 
 from sqlalchemy import Connection
 
+from watchfloor_agents.vouching.endorser import NamedValue
 from watchfloor_core.clock import now_us
 from watchfloor_core.incident import Assessment, IncidentStatus, Verdict
 from watchfloor_core.ledger.record import Decision, record_decisions
@@ -19,7 +21,8 @@ from watchfloor_guardrails.autonomy import CLOSE_INCIDENT
 from watchfloor_guardrails.ruling import Route, Ruling, permit_of
 from watchfloor_guardrails.ruling_json import ruling_to_json
 from watchfloor_workflows.assessment import StoredAssessment, from_row
-from watchfloor_workflows.authority.responding import respond, void_what_changed
+from watchfloor_workflows.authority.responding import first_containment, respond, void_what_changed
+from watchfloor_workflows.authority.vouching import Vouched, open_values
 from watchfloor_workflows.closure import close_incident
 from watchfloor_workflows.investigation.records import make_due
 from watchfloor_workflows.investigation.wanted import is_investigated
@@ -32,18 +35,27 @@ from watchfloor_workflows.standing import (
     last_entry_id,
     last_human_word,
     lock_incident,
+    read_incident,
     standing_of,
     write_incident,
 )
 
 
 def settle(
-    store: Store, policy: Policy, tenant: str, incident_id: str, revision: int, *, has_logs: bool = False
+    store: Store,
+    policy: Policy,
+    tenant: str,
+    incident_id: str,
+    revision: int,
+    *,
+    has_logs: bool = False,
+    vouched: Vouched = MappingProxyType({}),
 ) -> IncidentStanding:
     """Rule on ``revision`` and act on the ruling; returns where the incident stands then.
 
     What is escalated is investigated; what waits in the queue too where there is telemetry to investigate in
-    (``has_logs``), so that whoever takes it has the report before them.
+    (``has_logs``), so that whoever takes it has the report before them. ``vouched``: what endorsers of others, asked
+    before about `to_vouch_for`, vouch for.
 
     Where the incident has moved on or is settled already (by an earlier try, or by a person) nothing is changed, and
     the standing tells. Raises `NotFoundError`.
@@ -53,8 +65,29 @@ def settle(
         if held.merged_into is not None:
             held = _merged(connection, held)
         elif held.revision == revision and not held.is_settled:
-            held = _settle(connection, held, policy, has_logs=has_logs)
+            held = _settle(connection, held, policy, has_logs=has_logs, vouched=vouched)
         return standing_of(connection, held)
+
+
+def to_vouch_for(store: Store, policy: Policy, tenant: str, incident_id: str, revision: int) -> tuple[NamedValue, ...]:
+    """Targets that settling this revision would propose to act on and that nobody of ours vouches for.
+
+    Nothing where the incident has moved on, is settled, or is not believed to be an attack. Raises `NotFoundError`.
+    """
+    with store.read() as connection:
+        held = read_incident(connection, tenant, incident_id)
+        if held.merged_into is not None or held.revision != revision or held.is_settled:
+            return ()
+        stored = from_row(held.assessment)
+        word = last_human_word(connection, tenant, incident_id)
+        is_attack = (
+            stored is not None
+            and stored.assessment.revision == revision
+            and (stored.assessment.verdict is Verdict.TRUE_POSITIVE)
+        )
+        if not is_attack and (word is None or word.verdict is not Verdict.TRUE_POSITIVE):
+            return ()
+        return open_values(first_containment(connection, held, policy))
 
 
 def _merged(connection: Connection, held: StoredIncident) -> StoredIncident:
@@ -66,7 +99,9 @@ def _merged(connection: Connection, held: StoredIncident) -> StoredIncident:
     return merged
 
 
-def _settle(connection: Connection, held: StoredIncident, policy: Policy, *, has_logs: bool) -> StoredIncident:
+def _settle(
+    connection: Connection, held: StoredIncident, policy: Policy, *, has_logs: bool, vouched: Vouched
+) -> StoredIncident:
     stored = from_row(held.assessment)
     if stored is not None and stored.assessment.revision != held.revision:
         stored = None
@@ -101,7 +136,7 @@ def _settle(connection: Connection, held: StoredIncident, policy: Policy, *, has
             held = write_incident(connection, held, values)
         case unknown:
             assert_never(unknown)
-    drafted = respond(connection, held, policy) if ruling.route is Route.ESCALATE else []
+    drafted = respond(connection, held, policy, vouched) if ruling.route is Route.ESCALATE else []
     is_worth_it = ruling.route is Route.ESCALATE or (ruling.route is Route.QUEUE and has_logs)
     # In shadow nobody sees an agent's answer before a person's, and a report is one.
     if is_worth_it and not ruling.is_shadow and is_investigated(held, policy):

@@ -151,11 +151,14 @@ async def _work(
     investigation_relay = InvestigationRelay(client, store, settings)
     with activity_threads() as threads:
         logs = log_settings(settings)
-        activities = IncidentActivities(store, engine, policy, threads, has_logs=lambda tenant: bool(logs.of(tenant)))
+        vouchers = Vouchers(load_endorsers(settings))
+        activities = IncidentActivities(
+            store, engine, policy, threads, has_logs=lambda tenant: bool(logs.of(tenant)), vouchers=vouchers
+        )
         channels = load_channels(settings.data_dir / CHANNEL_FILE, secret_text(settings))
         notifier = Notifier(build_channels(channels))
         control = make_control(settings, store, policy, threads, notifier)
-        investigations = make_investigations(settings, store, policy, threads, logs)
+        investigations = make_investigations(settings, store, policy, threads, logs, vouchers)
         playbooks = PlaybookActivities(store, FolderShelf(settings, store), threads, notifier)
         async with (
             # Around all that records decisions: its last checkpoint covers what they did while they stopped.
@@ -196,6 +199,7 @@ def make_investigations(
     policy: PolicyFile,
     threads: Executor,
     logs: LogSettings,
+    vouchers: Vouchers,
 ) -> Investigations:
     """What investigations need of the worker. The sources are opened when they are first asked."""
     shelf = context_shelf(settings, context_settings(settings))
@@ -208,7 +212,7 @@ def make_investigations(
         budget=InvestigationBudget(),
         context=lambda tenant: (*own_context(store, tenant), *shelf.of(tenant)),
         tools=tools,
-        vouchers=Vouchers(load_endorsers(settings)),
+        vouchers=vouchers,
     )
     second = make_second_opinion(settings, store, [one.form for one in tools.values()])
     plugin = investigation_plugin(investigator, threads, second)

@@ -15,7 +15,7 @@ from watchfloor_agents.vouching.endorser import NamedValue
 _log = logging.getLogger(__name__)
 
 VOUCH_S: Final = 10.0
-"""For the values of one report, from its process's start."""
+"""For the values of one report or one triage, from its process's start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedValue:
-    """A target that a report recommends to act on, and that only text names which an attacker could have written."""
+    """A target that an agent is to propose to act on, and that only text names which an attacker could have written."""
 
     action_class: str
     """What is to be done to it, e.g. ``contain file``."""
@@ -26,7 +26,7 @@ class NamedValue:
 
 @runtime_checkable
 class LabelEndorser(Protocol):
-    """Runs in a process of its own, for the values of one report, and ends with it."""
+    """Runs in a process of its own, for the values of one report or one triage, and ends with it."""
 
     name: str
     """Its entry point's: a to z, 0 to 9 and _."""

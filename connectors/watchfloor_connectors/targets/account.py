@@ -97,7 +97,10 @@ class PosixAccount(ConfiguredTarget[AccountOptions]):
         return (f"root: usermod(8) replaces {self._etc}/shadow and takes nothing less", f"write files in {self._notes}")
 
     def read_state(self, target: Target) -> TargetState:
-        return self._state(self._account(self._name(target)))
+        name = self._name(target)
+        account = self._account(name)
+        self._refuse_never(name, account, self._note(name))
+        return self._state(account)
 
     def do(self, action: Action, key: str) -> None:
         name = self._name(action.target)
@@ -105,6 +108,7 @@ class PosixAccount(ConfiguredTarget[AccountOptions]):
             self._notes.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self._note_file(name), self.options.timeout_s):
                 before, note = self._account(name), self._note(name)
+                self._refuse_never(name, before, note)
                 if action.action_class == "disable user":
                     self._disable(name, before, note, key)
                 else:
@@ -173,9 +177,20 @@ class PosixAccount(ConfiguredTarget[AccountOptions]):
         name = plain_text(target.value, "the name of an account")
         if not _NAME.fullmatch(name):
             raise BadTargetError(f"{quote_untrusted(name, 80)} is no name of a local account (useradd(8))")
-        if name == "root" or name in self.options.never:
+        if name == "root":
             raise NeverError(f"the account {name!r} is never touched by {self.tool!r}")
         return name
+
+    def _refuse_never(self, name: str, account: _Account, note: Note | None) -> None:
+        """What was disabled before it was protected can be enabled all the same. Raises `NeverError`."""
+        if note is not None and account.is_disabled:
+            return
+        if name in self.options.never:
+            raise NeverError(f"the account {name!r} is never touched by {self.tool!r}")
+        if account.uid < self.options.min_uid:
+            raise NeverError(
+                f"the account {name!r} has uid {account.uid}: below {self.options.min_uid} it is the system's"
+            )
 
     def _account(self, name: str) -> _Account:
         passwd, shadow = self._entry("passwd", name, 7), self._entry("shadow", name, 9)
@@ -183,10 +198,7 @@ class PosixAccount(ConfiguredTarget[AccountOptions]):
             raise NotFoundError(f"there is no account {name!r} in {self._etc}/passwd and {self._etc}/shadow")
         if not passwd[2].isdecimal():
             raise UnavailableError(f"{self._etc}/passwd gives {name!r} the uid {passwd[2]!r}")
-        uid = int(passwd[2])
-        if uid < self.options.min_uid:
-            raise NeverError(f"the account {name!r} has uid {uid}: below {self.options.min_uid} it is the system's")
-        password = shadow[1]
+        uid, password = int(passwd[2]), shadow[1]
         return _Account(uid=uid, is_locked=password[:1] == "!", has_password=password != "", expires=shadow[7])
 
     def _entry(self, file: str, name: str, fields: int) -> list[str] | None:

@@ -34,10 +34,18 @@ def address_of(target: Target, never: Iterable[Network]) -> Address:
     special = next((name for name in ("loopback", "multicast", "link_local") if getattr(address, f"is_{name}")), None)
     if special or address.is_unspecified or any(covers(network, address) for network in _NO_SOURCE):
         raise NeverError(f"{text} is {special or 'no source of packets'}: shutting it out harms only this network")
+    refuse_never(address, never)
+    return address
+
+
+def refuse_never(address: Address, never: Iterable[Network]) -> None:
+    """Raises `NeverError` for an address in one of these.
+
+    A tool that finds its own act on the address does not ask: 'never' holds back acts, not what ends them.
+    """
     for network in never:
         if covers(network, address):
-            raise NeverError(f"{text} is in {network}, which 'never' of this tool protects")
-    return address
+            raise NeverError(f"{address} is in {network}, which 'never' of this tool protects")
 
 
 def covers(network: Network, address: Address) -> bool:

@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BeforeValidator
 
-from watchfloor_connectors.targets.addresses import Address, Network, address_of, covers, network_of
+from watchfloor_connectors.targets.addresses import Address, Network, address_of, covers, network_of, refuse_never
 from watchfloor_connectors.targets.base import MARK, ConfiguredTarget, Slot, ToolOptions
 from watchfloor_connectors.targets.files import absolute, locked, read_small, replace_file
 from watchfloor_core.clock import now_us, to_iso
@@ -81,10 +81,11 @@ class Blocklist(ConfiguredTarget[BlocklistOptions]):
         return (f"write files in {self.file.parent}",)
 
     def read_state(self, target: Target) -> TargetState:
-        return _state(self._listing(address_of(target, self._never)))
+        address = address_of(target, ())
+        return _state(self._allowed(address, self._listing(address)))
 
     def do(self, action: Action, key: str) -> None:
-        address = address_of(action.target, self._never)
+        address = address_of(action.target, ())
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with locked(self.file, self.options.timeout_s):
@@ -99,7 +100,7 @@ class Blocklist(ConfiguredTarget[BlocklistOptions]):
 
     def _changed(self, action: Action, address: Address, key: str) -> list[str] | None:
         """The lines as they are to be; None where they are so by this very action."""
-        found = self._listing(address)
+        found = self._allowed(address, self._listing(address))
         if action.action_class == "allow ip":
             if not found.ours:
                 raise NotDoneError(f"{address} is not on the list by Watchfloor; lines of other hands are left to them")
@@ -120,7 +121,7 @@ class Blocklist(ConfiguredTarget[BlocklistOptions]):
             return True
 
     def read_back(self, action: Action, key: str) -> ReadBack:
-        address = address_of(action.target, self._never)
+        address = address_of(action.target, ())
         found = self._listing(address)
         is_denied = bool(found.ours) or bool(found.others)
         if key in found.ours.values():
@@ -133,6 +134,12 @@ class Blocklist(ConfiguredTarget[BlocklistOptions]):
             text = f"{address} is not on the list {self.file}"
         is_applied = is_denied == (action.action_class == "deny ip")
         return ReadBack(Effect.APPLIED if is_applied else Effect.NOT_APPLIED, _state(found), text)
+
+    def _allowed(self, address: Address, found: _Listing) -> _Listing:
+        """What was put there before it was protected can be taken back all the same. Raises `NeverError`."""
+        if not found.ours:
+            refuse_never(address, self._never)
+        return found
 
     def _listing(self, address: Address) -> _Listing:
         text = (read_small(self.file, MAX_BYTES) or b"").decode("utf-8", "surrogateescape")

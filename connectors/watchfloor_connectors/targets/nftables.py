@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from watchfloor_connectors.targets.addresses import Address, Network, address_of, network_of
+from watchfloor_connectors.targets.addresses import Address, Network, address_of, network_of, refuse_never
 from watchfloor_connectors.targets.base import MARK, ConfiguredTarget, Slot, ToolOptions
 from watchfloor_connectors.targets.blocklist import NetworkTexts
 from watchfloor_connectors.targets.programs import TimedOutError, run
@@ -77,13 +77,13 @@ class Nftables(ConfiguredTarget[NftablesOptions]):
         return (*needed, "CAP_SYS_ADMIN, to enter the network namespace") if self.options.netns else needed
 
     def read_state(self, target: Target) -> TargetState:
-        address = address_of(target, self._never)
-        return self._state(address, self._element(address))
+        address = address_of(target, ())
+        return self._state(address, self._allowed(address, self._element(address)))
 
     def do(self, action: Action, key: str) -> None:
-        address = address_of(action.target, self._never)
+        address = address_of(action.target, ())
         try:
-            found = self._element(address)
+            found = self._allowed(address, self._element(address))
         except UnavailableError as error:
             raise NotDoneError(f"nothing was changed: {error}") from error
         if action.action_class == "deny ip":
@@ -101,7 +101,7 @@ class Nftables(ConfiguredTarget[NftablesOptions]):
             self._change("delete", address, {"val": str(address)})
 
     def read_back(self, action: Action, key: str) -> ReadBack:
-        address = address_of(action.target, self._never)
+        address = address_of(action.target, ())
         found = self._element(address)
         is_applied = (found is not None) == (action.action_class == "deny ip")
         place = f"the set {self.options.family} {self.options.table} {self._set_name(address)}"
@@ -127,6 +127,12 @@ class Nftables(ConfiguredTarget[NftablesOptions]):
             raise
         except UnavailableError as error:
             raise NotDoneError(f"nftables refused and changed nothing: {error}") from error
+
+    def _allowed(self, address: Address, found: _Element | None) -> _Element | None:
+        """What was put there before it was protected can be taken back all the same. Raises `NeverError`."""
+        if found is None or found.key is None:
+            refuse_never(address, self._never)
+        return found
 
     def _element(self, address: Address) -> _Element | None:
         found = self._read_set(address)

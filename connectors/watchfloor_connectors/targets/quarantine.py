@@ -98,6 +98,9 @@ class Quarantine(ConfiguredTarget[QuarantineOptions]):
 
     def read_state(self, target: Target) -> TargetState:
         path = self._path(target)
+        # What is held from there was put there before it was protected, and can be taken back all the same.
+        if not self._held(path):
+            self._refuse_never(path)
         seen = self._see(path)
         if seen.at_place is None and not seen.held:
             raise NotFoundError(f"there is no file {path.shown}, neither at its place nor in quarantine")
@@ -107,6 +110,8 @@ class Quarantine(ConfiguredTarget[QuarantineOptions]):
         path = self._path(action.target)
         with nothing_done_by_failing(path.shown), self._quarantine() as quarantine:
             if action.action_class == "contain file":
+                if not any(one.key == key for one in held_from(quarantine, path.text)):
+                    self._refuse_never(path)
                 self._contain(path, quarantine, key)
             else:
                 self._restore(path, quarantine, action.arguments.get("of"))
@@ -157,7 +162,7 @@ class Quarantine(ConfiguredTarget[QuarantineOptions]):
         return ReadBack(effect, _state(seen), text)
 
     def _path(self, target: Target) -> _Path:
-        """The path. Raises `BadTargetError`, and `NeverError` for one that may not be touched."""
+        """The path. Raises `BadTargetError`."""
         if target.kind is not TargetKind.FILE:
             raise BadTargetError(f"a target of kind {target.kind!r} is no file")
         text = plain_text(target.value, "the path of a file")
@@ -165,14 +170,24 @@ class Quarantine(ConfiguredTarget[QuarantineOptions]):
             absolute(text)
         except ValueError as error:
             raise BadTargetError(f"no path of a file: {error}") from None
+        folder, _, name = text.rpartition("/")
+        return _Path(text, folder or "/", name)
+
+    def _refuse_never(self, path: _Path) -> None:
+        """Raises `NeverError` for one that may not be touched."""
+        text = path.text
         for never in (*self.options.never, self.folder):
             if _is_below(text, never):
                 raise NeverError(f"{quote_untrusted(text)} is below {never!r}, which {self.tool!r} never touches")
         if not any(_is_below(text, root) and text != root for root in self.options.roots):
             roots = ", ".join(map(repr, self.options.roots))
             raise NeverError(f"{quote_untrusted(text)} is below none of the roots of {self.tool!r}: {roots}")
-        folder, _, name = text.rpartition("/")
-        return _Path(text, folder or "/", name)
+
+    def _held(self, path: _Path) -> tuple[Manifest, ...]:
+        if not os.path.lexists(self.folder):
+            return ()
+        with self._quarantine() as quarantine:
+            return tuple(held_from(quarantine, path.text))
 
     def _see(self, path: _Path) -> _Seen:
         at_place: Identity | None = None

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from watchfloor_connectors.targets.addresses import address_of
+from watchfloor_connectors.targets.addresses import address_of, network_of, refuse_never
 from watchfloor_connectors.targets.base import ConfiguredTarget, ToolOptions
+from watchfloor_connectors.targets.blocklist import NetworkTexts
 from watchfloor_core.errors import UnavailableError
 from watchfloor_guardrails.action import Action, Target
 from watchfloor_guardrails.effect import Effect, NotDoneError, ReadBack, TargetState
@@ -16,6 +17,7 @@ from watchfloor_guardrails.effect import Effect, NotDoneError, ReadBack, TargetS
 
 class AcmeOptions(ToolOptions):
     folder: Path
+    never: NetworkTexts = ()
 
 
 class Acme(ConfiguredTarget[AcmeOptions]):
@@ -28,7 +30,11 @@ class Acme(ConfiguredTarget[AcmeOptions]):
         return (f"write files in {self.options.folder}",)
 
     def read_state(self, target: Target) -> TargetState:
-        return TargetState({"denied_by": self._key(target)})
+        held = self._key(target)
+        if held is None:
+            # What was denied before it was protected can be allowed again all the same.
+            refuse_never(address_of(target, ()), map(network_of, self.options.never))
+        return TargetState({"denied_by": held})
 
     def do(self, action: Action, key: str) -> None:
         held = self._key(action.target)
@@ -48,7 +54,7 @@ class Acme(ConfiguredTarget[AcmeOptions]):
         held = self._key(action.target)
         is_applied = held == key if action.action_class == "deny ip" else held is None
         text = "not denied" if held is None else f"denied by the proposal of digest {held}"
-        return ReadBack(Effect.APPLIED if is_applied else Effect.NOT_APPLIED, self.read_state(action.target), text)
+        return ReadBack(Effect.APPLIED if is_applied else Effect.NOT_APPLIED, TargetState({"denied_by": held}), text)
 
     def _file(self, target: Target) -> Path:
         return self.options.folder / str(address_of(target, ()))

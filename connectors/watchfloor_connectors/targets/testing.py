@@ -75,13 +75,22 @@ def hostile(target: Target) -> list[Target]:
 
 
 def check_target(
-    tool: ActionTarget, samples: Sequence[Sample], permit_for: PermitFor, never: Sequence[Target] = ()
+    tool: ActionTarget,
+    samples: Sequence[Sample],
+    permit_for: PermitFor,
+    never: Sequence[Target] = (),
+    *,
+    protecting: ActionTarget | None = None,
 ) -> None:
     """Checks every rule on every sample; raises `ContractError` at the first breach.
 
     The rules: looking changes nothing and says the same twice; nothing happens without a permit for this tool and one
     of its classes; a value that is no target is refused before anything runs; what is in ``never`` is refused; an act
     can be read back and changes the state; the same act again does no harm; the undo takes it back, and the state too.
+
+    ``protecting``: the same tool once the operator has put the samples on its ``never``. That holds back acts and not
+    what ends them: it refuses the samples as long as nothing was done to them, takes back what the tool had done
+    before, and refuses them again from then on.
     """
     _rule("the tool", bool(tool.tool and tool.kind and tool.version), "has no name, kind or version")
     known = bool(tool.action_classes) and tool.action_classes <= CATALOGUE.keys()
@@ -94,6 +103,9 @@ def check_target(
         for action_class in sorted(tool.action_classes):
             if CATALOGUE[action_class].target is target.kind:
                 _Check(tool, Sample(action_class, target), permit_for).is_never_touched()
+    if protecting is not None:
+        for sample in samples:
+            _Check(tool, sample, permit_for).is_taken_back_by(_Check(protecting, sample, permit_for))
 
 
 class _Check:
@@ -122,6 +134,27 @@ class _Check:
         for expected in (RefusedError, NotDoneError):
             permit = self._permit_for(self._action, self._key)
             self._refuses(partial(self._tool.act, permit), (expected,), "act")
+
+    def is_taken_back_by(self, protecting: _Check) -> None:
+        undo_class = CATALOGUE[self._action.action_class].undo
+        if undo_class is None:
+            return
+        protecting.is_never_touched()
+        before = self._state()
+        self._tool.act(self._permit_for(self._action, self._key))
+        after = self._state()
+        other_key = hashlib.sha256(self._key.encode()).hexdigest()
+        permit = self._permit_for(self._action, other_key)
+        protecting._refuses(partial(protecting._tool.act, permit), (NotDoneError,), "another act")
+        try:
+            self._rule(protecting._state() == after, "is another state to the tool that protects it")
+            protecting._take_back(undo_class)
+        except RefusedError as error:
+            raise ContractError(
+                f"{self._which}: was done, and is not taken back once it is protected: {error}"
+            ) from error
+        self._rule(self._state() == before, "was taken back, and the state is not what it was before")
+        protecting.is_never_touched()
 
     def _looking_changes_nothing(self, before: str | None) -> None:
         self._rule(before is not None, "there is no such target; the test has to make it")
@@ -181,15 +214,17 @@ class _Check:
 
     def _is_taken_back(self, before: str | None) -> None:
         undo_class = CATALOGUE[self._action.action_class].undo
-        if undo_class is None:
-            return
+        if undo_class is not None:
+            self._take_back(undo_class)
+            self._rule(self._state() == before, "was taken back, and the state is not what it was before")
+
+    def _take_back(self, undo_class: str) -> None:
         undo = replace(self._action, action_class=undo_class)
         self._rule(undo_class in self._tool.action_classes, f"cannot be taken back: {undo_class!r} is missing")
         self._rule(not self._is_applied(undo), "reads back as taken back before it was")
         self._tool.act(self._permit_for(undo, _key_of(undo)))
         self._rule(self._is_applied(undo), f"{undo_class} was done and does not read back as applied")
         self._rule(not self._is_applied(self._action), "was taken back and reads back as applied")
-        self._rule(self._state() == before, "was taken back, and the state is not what it was before")
 
     def _is_applied(self, action: Action) -> bool:
         return self._tool.read_back(action, _key_of(action)).effect is Effect.APPLIED

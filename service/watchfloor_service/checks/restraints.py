@@ -6,10 +6,11 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from watchfloor_connectors.targets.registry import ActionTargets
 from watchfloor_core.clock import MICROSECONDS, now_us, to_iso
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.schema_authority import action_proposal, freeze
-from watchfloor_core.untrusted import escape_untrusted
+from watchfloor_core.untrusted import escape_untrusted, quote_untrusted
 from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_guardrails.switches import ALL
 from watchfloor_service.checks.looking import existing_store
@@ -18,6 +19,7 @@ from watchfloor_workflows.authority.freezes import list_freezes
 from watchfloor_workflows.authority.kill_switch import list_switches, read_switches
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.sealing import terms_of
+from watchfloor_workflows.authority.stray_leases import stray_leases
 
 SHOWN: Final = 5
 """So many of a kind are named."""
@@ -58,6 +60,28 @@ def freezes(settings: Settings) -> Finding:
         Health.WARN,
         said,
         "look at the targets (`watchfloor action show ID`), then `watchfloor action lift-freeze CLASS`",
+    )
+
+
+def leases(settings: Settings) -> Finding:
+    """Containments whose end the configured tools cannot bring about."""
+    tools = ActionTargets.load(settings)
+    with existing_store(settings) as store:
+        if store is None:
+            return Finding(Health.OK, "nothing is contained")
+        with store.read() as connection:
+            found = list(stray_leases(connection, tools))
+    if not found:
+        return Finding(Health.OK, "all that is in force can be ended by its tool")
+    named = _some(
+        [f"{one.tenant}: {one.action_class} {quote_untrusted(one.target_value, 80)} ({one.proposal_id}), {one.why}"
+         for one in found]
+    )  # fmt: skip
+    return Finding(
+        Health.WARN,
+        f"{len(found)} in force by another tool pin: {named}",
+        "put the tool's entry in targets.yaml back as it was, `watchfloor action undo ID`, and then change it; or take "
+        "them back by hand where they are",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from watchfloor_agents.response.planning import Step, plan_response
+from watchfloor_agents.response.planning import plan_response
 from watchfloor_agents.response.specialist import NAME, NamedAddress, Suggestion, suggest
 from watchfloor_core.alert import EntityKind, EntityRole, Integrity
 from watchfloor_core.evidence import Evidence
@@ -29,24 +29,39 @@ from watchfloor_guardrails.proposal import ProposalStatus, Proposer
 from watchfloor_workflows.authority.drafting import announce, prepare_action
 from watchfloor_workflows.authority.incident_view import facts_from, facts_of
 from watchfloor_workflows.authority.records import list_proposals
-from watchfloor_workflows.authority.vouching import Vouched
+from watchfloor_workflows.authority.vouching import Vouched, suggestion_of
 from watchfloor_workflows.policy import Policy
 from watchfloor_workflows.standing import StoredIncident
 
 _OPEN = (ProposalStatus.DRAFTED, ProposalStatus.WAITING)
 
 
-def respond(connection: Connection, held: StoredIncident, policy: Policy) -> list[Decision]:
+def respond(
+    connection: Connection, held: StoredIncident, policy: Policy, vouched: Vouched = MappingProxyType({})
+) -> list[Decision]:
     """Drafts for a locked incident that is believed to be an attack; the caller records the decisions.
+
+    ``vouched``: what endorsers of others, asked before about `first_containment`, vouch for.
 
     What was proposed for the incident once is not proposed again, however it ended; unless what it rested on changed.
     """
-    if held.verdict is not Verdict.TRUE_POSITIVE or policy.matrix is None:
+    if held.verdict is not Verdict.TRUE_POSITIVE:
+        return []
+    facts = facts_from(held, has_target=True)
+    return [
+        prepare_action(connection, held.tenant, _draft(held, one, facts, vouched))[1]
+        for one in first_containment(connection, held, policy)
+    ]
+
+
+def first_containment(connection: Connection, held: StoredIncident, policy: Policy) -> list[Suggestion]:
+    """What is to be proposed for an incident once it is believed to be an attack."""
+    if policy.matrix is None:
         return []
     facts = facts_from(held, has_target=True)
     known = _proposed_before(connection, held)
     return [
-        prepare_action(connection, held.tenant, _draft(held, one, facts))[1]
+        one
         for one in suggest(named_addresses(connection, held))
         if (one.action_class, one.value) not in known and is_proposed_at_all(held, one.action_class, facts, policy)
     ]
@@ -74,13 +89,9 @@ def respond_to_report(
     facts = facts_from(held, has_target=True)
     return [
         prepare_action(connection, held.tenant, _draft(held, one, facts, vouched))[1]
-        for one in (_suggestion(step) for step in plan_response(report, evidence))
+        for one in (suggestion_of(step) for step in plan_response(report, evidence))
         if (one.action_class, one.value) not in known and is_proposed_at_all(held, one.action_class, facts, policy)
     ]
-
-
-def _suggestion(step: Step) -> Suggestion:
-    return Suggestion(step.action_class, step.target_kind, step.value, step.integrity, step.sources, step.purpose)
 
 
 def void_what_changed(connection: Connection, held: StoredIncident) -> None:

@@ -1,4 +1,5 @@
-"""Endorsers of others, asked before a report's proposals are drafted and outside of any transaction.
+"""Endorsers of others, asked before an agent's proposals are drafted, a report's and the first ones of all, outside of
+any transaction.
 
 What they say goes into the draft as ours does, by name and version, and from there into what people sign. Nothing asks
 them again: the ruling and the executor go by what is sealed.
@@ -7,11 +8,12 @@ them again: the ruling and the executor go by what is sealed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from watchfloor_agents.response.planning import Step, plan_response
+from watchfloor_agents.response.specialist import Suggestion
 from watchfloor_agents.vouching.asking import PluggedEndorser
 from watchfloor_agents.vouching.endorser import NamedValue
 from watchfloor_core.evidence import Evidence
@@ -30,10 +32,13 @@ class Vouchers:
     endorsers: Sequence[PluggedEndorser] = ()
 
     def of(self, report: Report, evidence: Mapping[str, Evidence]) -> Vouched:
-        """For the steps that a checked report leads to. Asked only where nobody of ours vouches. Blocks."""
+        """For the steps that a checked report leads to. Blocks."""
         if not self.endorsers:
             return {}
-        open_ = [_named(step) for step in plan_response(report, evidence) if is_open(step)]
+        return self.of_values(open_values(suggestion_of(step) for step in plan_response(report, evidence)))
+
+    def of_values(self, open_: Sequence[NamedValue]) -> Vouched:
+        """For what nobody of ours vouches for. Blocks."""
         found: dict[tuple[str, str], str] = {}
         for endorser in self.endorsers:
             asked = [one for one in open_ if (one.action_class, one.value) not in found]
@@ -43,11 +48,19 @@ class Vouchers:
         return found
 
 
-def is_open(step: Step) -> bool:
-    return endorse_by_corroboration(Labelled(step.value, step.integrity), step.sources).is_tainted
+def suggestion_of(step: Step) -> Suggestion:
+    return Suggestion(step.action_class, step.target_kind, step.value, step.integrity, step.sources, step.purpose)
 
 
-def _named(step: Step) -> NamedValue:
-    return NamedValue(
-        action_class=step.action_class, kind=step.target_kind, value=step.value, sources=tuple(sorted(step.sources))
+def open_values(suggested: Iterable[Suggestion]) -> tuple[NamedValue, ...]:
+    """The targets for which nobody of ours vouches: endorsers are asked about these alone."""
+    return tuple(
+        NamedValue(
+            action_class=one.action_class,
+            kind=one.target_kind,
+            value=one.value,
+            sources=tuple(sorted(one.products)),
+        )
+        for one in suggested
+        if endorse_by_corroboration(Labelled(one.value, one.integrity), one.products).is_tainted
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import ledger_entry
 from watchfloor_workflows import wire
 from watchfloor_workflows.activities import IncidentActivities
+from watchfloor_workflows.authority.vouching import Vouchers
 from watchfloor_workflows.desk import TemporalDesk
 from watchfloor_workflows.incident import IncidentWorkflow
 from watchfloor_workflows.messages import IncidentStanding, RunIncidentResult, WorkflowState
@@ -49,6 +50,7 @@ class Workbench:
     store: Store
     settings: Settings
     engine: FixedEngine
+    vouchers: Vouchers = field(default_factory=Vouchers)
 
     def __post_init__(self) -> None:
         self.relay = Relay(self.client, self.store, self.settings)
@@ -62,7 +64,8 @@ class Workbench:
     async def worker(self) -> AsyncIterator[Worker]:
         """A worker for as long as the block lasts."""
         with activity_threads() as threads:
-            activities = IncidentActivities(self.store, self.engine, PolicyFile(self.settings, self.store), threads)
+            policy = PolicyFile(self.settings, self.store)
+            activities = IncidentActivities(self.store, self.engine, policy, threads, vouchers=self.vouchers)
             async with incident_worker(self.client, self.settings, activities) as worker:
                 yield worker
 
