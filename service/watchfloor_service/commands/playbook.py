@@ -23,9 +23,11 @@ from watchfloor_service.commands.outcome import ExitCode, answering, print_json
 from watchfloor_service.commands.place import JsonOption, at
 from watchfloor_service.commands.playbook_files import keys_in_file, keys_of_people, read_playbook, write_out
 from watchfloor_service.commands.playbook_page import check_file, difference_line, print_verified
+from watchfloor_service.commands.playbook_testing import run_tests
 from watchfloor_service.commands.signing_key import KeyOption, signing_key
 
-app = typer.Typer(no_args_is_help=True, help="Write, check, exchange, sign and compare CACAO v2.0 playbooks.")
+app = typer.Typer(no_args_is_help=True, help="Write, check, test, exchange, sign and compare CACAO v2.0 playbooks.")
+app.command("test")(run_tests)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A playbook, JSON or YAML.", dir_okay=False)]
 OutOption = Annotated[
