@@ -58,7 +58,7 @@ class PlaybookExtension(_Ours):
     """D3FEND techniques that it applies."""
     precondition: str | None = None
     """A condition that holds of its variables, or it does not begin."""
-    bindings: Mapping[str, Binding] = Field(default_factory=dict)
+    bindings: Annotated[Mapping[str, Binding], Field(max_length=20)] = Field(default_factory=dict)
     """By variable."""
     max_level: Level | None = None
     """No step of it has more autonomy than this."""

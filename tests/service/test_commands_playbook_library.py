@@ -1,0 +1,51 @@
+"""``watchfloor playbook list`` and ``copy``: what comes with Watchfloor, and one of them to be changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from watchfloor_playbooks.library import library
+from watchfloor_playbooks.loading import load
+from watchfloor_playbooks.signature import digest_of
+from watchfloor_service.cli import app
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["playbook", *map(str, arguments)])
+
+
+def test_the_list_has_each_with_its_techniques_and_digest() -> None:
+    result = run("list")
+
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line for line in result.output.splitlines()[1:] if line and not line.startswith(" ")}
+    assert rows.keys() == {one.name for one in library()}
+    assert all(one.digest[:16] in rows[one.name] and one.ours.attack[0] in rows[one.name] for one in library())
+
+
+def test_the_list_as_json_has_whole_digests() -> None:
+    found = json.loads(run("list", "--json").output)
+
+    assert {one["id"]: one["digest"] for one in found} == {one.playbook.id: one.digest for one in library()}
+
+
+def test_a_copy_is_the_same_playbook_as_yaml(tmp_path: Path) -> None:
+    for one in library():
+        out = tmp_path / f"{one.name}.yaml"
+        assert run("copy", one.name, "--out", out).exit_code == 0
+        assert digest_of(load(out.read_bytes(), "copy.yaml", is_strict=True).content) == one.digest
+    assert run("copy", library()[0].playbook.id).output.startswith("type: playbook")
+
+
+def test_a_copy_replaces_no_file_and_is_of_one_that_is_there(tmp_path: Path) -> None:
+    out = tmp_path / "x.yaml"
+    out.write_text("mine")
+
+    assert run("copy", "phishing", "--out", out).exit_code == 2
+    assert out.read_text() == "mine"
+    missing = run("copy", "fishing")
+    assert missing.exit_code == 3
+    assert "there are brute-force, credential-dumping" in missing.output
