@@ -14,15 +14,15 @@ from an action and a key; only a test has one. It needs no test framework: it ra
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 from watchfloor_core.canonical import canonical
 from watchfloor_core.errors import NotFoundError, RecordError, RefusedError
-from watchfloor_guardrails.action import MAX_TEXT, Action, Target
+from watchfloor_guardrails.action import MAX_TEXT, Action, Scalar, Target
 from watchfloor_guardrails.catalogue import CATALOGUE, TargetKind
 from watchfloor_guardrails.effect import ActionTarget, Effect, EffectPermit, NotDoneError
 
@@ -67,6 +67,7 @@ class Sample:
 
     action_class: str
     target: Target
+    arguments: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def hostile(target: Target) -> list[Target]:
@@ -86,7 +87,8 @@ def check_target(
 
     The rules: looking changes nothing and says the same twice; nothing happens without a permit for this tool and one
     of its classes; a value that is no target is refused before anything runs; what is in ``never`` is refused; an act
-    can be read back and changes the state; the same act again does no harm; the undo takes it back, and the state too.
+    can be read back and changes the state, unless its class leaves nothing; the same act again does no harm; the undo
+    takes it back, and the state too. What a command changes, no state shows.
 
     ``protecting``: the same tool once the operator has put the samples on its ``never``. That holds back acts and not
     what ends them: it refuses the samples as long as nothing was done to them, takes back what the tool had done
@@ -113,7 +115,7 @@ class _Check:
         self._tool = tool
         self._permit_for = permit_for
         self._which = f"{sample.action_class} {sample.target.value!r}"
-        self._action = Action(sample.action_class, tool.tool, sample.target, {})
+        self._action = Action(sample.action_class, tool.tool, sample.target, dict(sample.arguments))
         self._key = _key_of(self._action)
 
     def run(self) -> None:
@@ -125,7 +127,9 @@ class _Check:
         self._tool.act(self._permit_for(self._action, self._key))
         self._is_in_effect()
         after = self._state()
-        self._rule(after != before, "is in effect, and the state is the same")
+        known = CATALOGUE[self._action.action_class]
+        shows_nothing = known.leaves_nothing or known.target is TargetKind.COMMAND
+        self._rule(shows_nothing or after != before, "is in effect, and the state is the same")
         self._same_act_again_is_harmless(after)
         self._is_taken_back(before)
 

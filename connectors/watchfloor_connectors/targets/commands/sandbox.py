@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import tempfile
 import time
@@ -49,6 +50,7 @@ done
 for name in passwd group nsswitch.conf hosts resolv.conf ld.so.cache localtime services protocols ssl/openssl.cnf; do
   if [ -f "/etc/$name" ]; then : >"$root/etc/$name"; seen "/etc/$name"; fi
 done
+mount -t tmpfs -o "nosuid,nodev,mode=1777,size=${tmp_mb}m" tmp "$root/tmp"
 while [ "$folders" -gt 0 ]; do
   mkdir -p "$root$1"; seen "$1"; shift; folders=$((folders - 1))
 done
@@ -59,7 +61,6 @@ ln -s /proc/self/fd/0 "$root/dev/stdin"
 ln -s /proc/self/fd/1 "$root/dev/stdout"
 ln -s /proc/self/fd/2 "$root/dev/stderr"
 ln -s /tmp "$root/dev/shm"
-mount -t tmpfs -o "nosuid,nodev,mode=1777,size=${tmp_mb}m" tmp "$root/tmp"
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 cd "$root"
 pivot_root . .old
@@ -85,8 +86,14 @@ exit "$code"
 
 
 def _name_of_user(text: str) -> str:
-    if text == "root" or not text.replace("-", "").replace("_", "").isalnum():
+    if text == "root" or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", text):
         raise ValueError(f"user is {text!r}; the name of an account that may do little was expected, and never root")
+    return text
+
+
+def _folder(text: str) -> str:
+    if absolute(text).split("/")[1] in ("", "proc", "sys", "dev"):
+        raise ValueError(f"{text!r} is not shown to scripts; name a folder of files")
     return text
 
 
@@ -101,7 +108,7 @@ class SandboxOptions(ToolOptions):
     """``none``: scripts see the file system and the processes of the executor's host."""
     network: bool = False
     """Whether scripts have the host's network; otherwise they have none at all."""
-    folders: tuple[Annotated[str, AfterValidator(absolute)], ...] = ()
+    folders: tuple[Annotated[str, AfterValidator(_folder)], ...] = ()
     """Seen by scripts, beside the system's programs, and read-only."""
     memory_mb: int = Field(default=512, ge=16, le=65_536)
     """Address space of one process."""
@@ -214,9 +221,18 @@ class Sandbox:
 
     @contextmanager
     def _root(self) -> Iterator[str]:
+        """Where the new root is put: in a namespace of its own, so that one folder serves all at a time."""
+        if self._options.isolation == "required":
+            place = self._data / "targets" / "sandbox"
+            try:
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise NotReadyError(f"the folder {str(place)!r} cannot be made: {error.strerror}") from error
+            yield str(place)
+            return
         folder = tempfile.mkdtemp(prefix="watchfloor-run-")
         try:
-            if self._options.isolation == "none" and os.geteuid() == 0:
+            if os.geteuid() == 0:
                 os.chown(folder, *self._user())
             yield folder
         finally:
