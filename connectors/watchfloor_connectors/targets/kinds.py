@@ -14,6 +14,7 @@ from watchfloor_connectors.targets.account import PosixAccount
 from watchfloor_connectors.targets.base import ConfiguredTarget, ToolOptions
 from watchfloor_connectors.targets.blocklist import Blocklist
 from watchfloor_connectors.targets.crowdstrike import Crowdstrike
+from watchfloor_connectors.targets.defender_endpoint import DefenderEndpoint
 from watchfloor_connectors.targets.nftables import Nftables
 from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
@@ -32,6 +33,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
     for kind in (
         Blocklist,
         Crowdstrike,
+        DefenderEndpoint,
         Nftables,
         PosixAccount,
         Process,
