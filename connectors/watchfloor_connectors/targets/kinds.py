@@ -15,6 +15,7 @@ from watchfloor_connectors.targets.base import ConfiguredTarget, ToolOptions
 from watchfloor_connectors.targets.blocklist import Blocklist
 from watchfloor_connectors.targets.crowdstrike import Crowdstrike
 from watchfloor_connectors.targets.defender_endpoint import DefenderEndpoint
+from watchfloor_connectors.targets.entra_id import EntraId
 from watchfloor_connectors.targets.nftables import Nftables
 from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
@@ -34,6 +35,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
         Blocklist,
         Crowdstrike,
         DefenderEndpoint,
+        EntraId,
         Nftables,
         PosixAccount,
         Process,

@@ -31,6 +31,11 @@ def host_name(target: Target) -> str:
     return matched(target, TargetKind.HOST, _HOST, "a computer's name (RFC 1123, and underscores) or its id")
 
 
-def sign_in_name(target: Target, kind: TargetKind) -> str:
-    """A name with which people sign in, such as ``ann@example.org``, in ASCII. Raises `BadTargetError`."""
-    return matched(target, kind, _SIGN_IN, "an account's name such as ann@example.org")
+def account_name(target: Target, id_: re.Pattern[str]) -> str:
+    """The name with which somebody signs in, in ASCII, or a vendor's id; of an account or of its sessions.
+
+    Raises `BadTargetError`.
+    """
+    kind = target.kind if target.kind is TargetKind.SESSION else TargetKind.USER
+    either = re.compile(f"{_SIGN_IN.pattern}|{id_.pattern}")
+    return matched(target, kind, either, "an account's name such as ann@example.org, or its id")

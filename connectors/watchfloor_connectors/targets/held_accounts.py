@@ -1,0 +1,105 @@
+"""Accounts of an identity provider that has no room for a key: which of them Watchfloor holds stands in notes.
+
+Ending sessions leaves nothing at an account either. What the provider last said of that, before and after, tells it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from watchfloor_connectors.targets.notes import Note, Notes
+from watchfloor_guardrails.effect import Effect, NotDoneError, ReadBack, TargetState
+
+CLASSES: Final = frozenset({"disable user", "enable user", "stop session"})
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account, as its provider sees it."""
+
+    id: str
+    """Never used again, whatever becomes of the name."""
+    is_disabled: bool
+    status: str
+    """The provider's own word for it."""
+
+
+class HeldAccounts:
+    """What is done to accounts, whoever the provider is."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    def holder(self, account: Account) -> str | None:
+        """The key of the action that disabled it; None where it is not disabled, or was by another hand."""
+        note = self._notes.read(_user(account)) if account.is_disabled else None
+        return None if note is None else note.key
+
+    def state(self, account: Account) -> TargetState:
+        return TargetState({"id": account.id, "status": account.status, "held_by": self.holder(account)})
+
+    def disable(self, account: Account, key: str, change: Callable[[], object]) -> None:
+        """The note is written first: whoever finds the account disabled afterwards knows by whom."""
+        with self._notes.alone(_user(account)):
+            if account.is_disabled:
+                holder = self.holder(account)
+                if holder == key:
+                    return
+                whose = f"by the proposal of digest {holder}; end that first" if holder else "by another hand"
+                raise NotDoneError(f"the account is disabled already, {whose}")
+            self._notes.write(Note(target=_user(account), id=account.id, key=key))
+            try:
+                change()
+            except NotDoneError:
+                self._notes.remove(_user(account))
+                raise
+
+    def enable(self, account: Account, change: Callable[[], object]) -> None:
+        with self._notes.alone(_user(account)):
+            if not account.is_disabled:
+                raise NotDoneError("the account is not disabled")
+            if self.holder(account) is None:
+                raise NotDoneError(
+                    "the account was disabled by another hand, or on another machine; it is left to that"
+                )
+            change()
+            self._notes.remove(_user(account))
+
+    def found(self, action_class: str, account: Account, key: str) -> ReadBack:
+        """What reading back shows of ``disable user`` and ``enable user``."""
+        holder = self.holder(account)
+        is_applied = holder == key if action_class == "disable user" else not account.is_disabled
+        whose = ""
+        if account.is_disabled:
+            whose = f", by the proposal of digest {holder}" if holder else ", by another hand"
+        text = f"the account {account.id} is {account.status}{whose}"
+        return ReadBack(Effect.APPLIED if is_applied else Effect.NOT_APPLIED, self.state(account), text)
+
+    def end_sessions(self, account: Account, key: str, last: str, change: Callable[[], object]) -> None:
+        """``last``: what the provider says now of when sessions were last ended."""
+        with self._notes.alone(_session(key)):
+            if self._notes.read(_session(key)) is not None:
+                return
+            self._notes.write(Note(target=_session(key), id=account.id, key=key, details=(last,)))
+            try:
+                change()
+            except NotDoneError:
+                self._notes.remove(_session(key))
+                raise
+
+    def have_ended(self, account: Account, key: str, last: str) -> Effect:
+        """By what the provider says now. UNKNOWN where it was told to, and says nothing new yet."""
+        note = self._notes.read(_session(key))
+        if note is None or note.id != account.id:
+            return Effect.NOT_APPLIED
+        return Effect.APPLIED if last != note.details[0] else Effect.UNKNOWN
+
+
+def _user(account: Account) -> str:
+    return f"user {account.id}"
+
+
+def _session(key: str) -> str:
+    return f"stop session {key}"
