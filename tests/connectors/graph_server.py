@@ -59,7 +59,7 @@ class Graph(Microsoft):
         ]
         self.revoked = 0
         self.is_slow = False
-        """Revokes, and says for now that it has not."""
+        """Does what it is told, and says for now that it has not."""
 
     def user(self, name: str) -> User:
         return next(one for one in self.users if name.lower() in (one.id, one.userPrincipalName.lower()))
@@ -108,7 +108,8 @@ class Graph(Microsoft):
         if set(body) != {"accountEnabled"} or not isinstance(body["accountEnabled"], bool):
             # The permission is for this property alone.
             return error(403, "Authorization_RequestDenied")
-        found[0].accountEnabled = body["accountEnabled"]
+        if not self.is_slow:
+            found[0].accountEnabled = body["accountEnabled"]
         return Reply(204)
 
     def _revoked(self, request: Request, found: list[Any]) -> Reply:

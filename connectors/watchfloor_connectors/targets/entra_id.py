@@ -95,7 +95,7 @@ class EntraId(ConfiguredTarget[EntraOptions]):
                 case "disable user":
                     self._held.disable(user.account, key, _switch(session, user, is_on=False))
                 case "enable user":
-                    self._held.enable(user.account, _switch(session, user, is_on=True))
+                    self._held.enable(user.account, key, _switch(session, user, is_on=True))
                 case _:
                     revoke = f"{path_of('users', user.id)}/revokeSignInSessions"
                     self._held.end_sessions(
@@ -106,12 +106,19 @@ class EntraId(ConfiguredTarget[EntraOptions]):
         with self._api.session() as session:
             match action.target.kind:
                 case TargetKind.APP:
-                    return self._app(session, action.target).found(action.action_class, key)
+                    name = action.action_class
+                    app = session.until(
+                        lambda: self._app(session, action.target),
+                        lambda one: one.found(name, key).effect is Effect.APPLIED,
+                    )
+                    return app.found(name, key)
                 case TargetKind.SESSION:
                     return self._sessions_found(session, action.target, key)
                 case _:
                     user = self._user(session, action.target)
-        back = self._held.found(action.action_class, user.account, key)
+                    back = self._held.found(
+                        action.action_class, key, session, lambda: self._user(session, action.target).account
+                    )
         if not user.is_synchronised:
             return back
         warned = f"{back.text}; it is synchronised from a local directory, which may overrule that: change it there too"

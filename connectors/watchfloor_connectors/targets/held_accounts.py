@@ -6,9 +6,12 @@ Ending sessions leaves nothing at an account either. What the provider last said
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from watchfloor_connectors.targets.base import NotReadyError
+from watchfloor_connectors.targets.http_api import Session
 from watchfloor_connectors.targets.notes import Note, Notes
 from watchfloor_guardrails.effect import Effect, NotDoneError, ReadBack, TargetState
 
@@ -35,7 +38,7 @@ class HeldAccounts:
     def holder(self, account: Account) -> str | None:
         """The key of the action that disabled it; None where it is not disabled, or was by another hand."""
         note = self._notes.read(_user(account)) if account.is_disabled else None
-        return None if note is None else note.key
+        return None if note is None or note.details else note.key
 
     def state(self, account: Account) -> TargetState:
         return TargetState({"id": account.id, "status": account.status, "held_by": self.holder(account)})
@@ -56,26 +59,40 @@ class HeldAccounts:
                 self._notes.remove(_user(account))
                 raise
 
-    def enable(self, account: Account, change: Callable[[], object]) -> None:
+    def enable(self, account: Account, key: str, change: Callable[[], object]) -> None:
         with self._notes.alone(_user(account)):
+            holder = self.holder(account)
             if not account.is_disabled:
                 raise NotDoneError("the account is not disabled")
-            if self.holder(account) is None:
+            if holder is None:
                 raise NotDoneError(
                     "the account was disabled by another hand, or on another machine; it is left to that"
                 )
             change()
-            self._notes.remove(_user(account))
+            # Not removed: a provider may still say for a while that the account is disabled.
+            with suppress(NotReadyError):
+                self._notes.write(Note(target=_user(account), id=account.id, key=holder, details=(f"ended by {key}",)))
 
-    def found(self, action_class: str, account: Account, key: str) -> ReadBack:
-        """What reading back shows of ``disable user`` and ``enable user``."""
+    def found(self, action_class: str, key: str, session: Session, look: Callable[[], Account]) -> ReadBack:
+        """What reading back shows of ``disable user`` and ``enable user``, once the provider shows it everywhere."""
+        is_off = action_class == "disable user"
+
+        def effect_of(account: Account) -> Effect:
+            note = self._notes.read(_user(account))
+            if account.is_disabled == is_off and (not is_off or self.holder(account) == key):
+                return Effect.APPLIED
+            asked = note is not None and ((note.key == key and not note.details) or f"ended by {key}" in note.details)
+            return Effect.UNKNOWN if asked and account.is_disabled != is_off else Effect.NOT_APPLIED
+
+        account = session.until(look, lambda one: effect_of(one) is not Effect.UNKNOWN)
         holder = self.holder(account)
-        is_applied = holder == key if action_class == "disable user" else not account.is_disabled
         whose = ""
         if account.is_disabled:
             whose = f", by the proposal of digest {holder}" if holder else ", by another hand"
-        text = f"the account {account.id} is {account.status}{whose}"
-        return ReadBack(Effect.APPLIED if is_applied else Effect.NOT_APPLIED, self.state(account), text)
+        effect = effect_of(account)
+        if effect is Effect.UNKNOWN:
+            whose = ", though the provider was asked for the contrary and has not refused"
+        return ReadBack(effect, self.state(account), f"the account {account.id} is {account.status}{whose}")
 
     def end_sessions(self, account: Account, key: str, last: str, change: Callable[[], object]) -> None:
         """``last``: what the provider says now of when sessions were last ended."""

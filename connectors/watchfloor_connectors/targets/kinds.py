@@ -17,6 +17,7 @@ from watchfloor_connectors.targets.crowdstrike import Crowdstrike
 from watchfloor_connectors.targets.defender_endpoint import DefenderEndpoint
 from watchfloor_connectors.targets.entra_id import EntraId
 from watchfloor_connectors.targets.nftables import Nftables
+from watchfloor_connectors.targets.okta import Okta
 from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
 from watchfloor_connectors.targets.sigma_filters import SigmaFilters
@@ -37,6 +38,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
         DefenderEndpoint,
         EntraId,
         Nftables,
+        Okta,
         PosixAccount,
         Process,
         Quarantine,

@@ -1,6 +1,7 @@
 """What a tool remembers of its acts where the vendor has no room for a note: one small file for each target.
 
-The file is written before the target is changed and removed after it was put back. Without it, it was another hand.
+The file is written before the target is changed, and is of no account after that was taken back. Without it, it was
+another hand.
 The folder belongs to the executor; executors on several machines need a shared one.
 """
 
