@@ -82,9 +82,9 @@ class OktaOrg(Vendor):
         if match is None or (request.query["sortOrder"], request.query["limit"]) != (["DESCENDING"], ["1"]):
             return _error(400, "E0000031")
         shown = [] if self.is_slow else [number for number, one in enumerate(self.clearings) if one == match[1]]
-        events = [{"uuid": f"event-{number}", "eventType": "user.session.clear", "published": "2026-02-25T06:13:21.123Z",
-                   "outcome": {"result": "SUCCESS"}, "target": [{"id": match[1], "type": "User"}]}
-                  for number in reversed(shown)]  # fmt: skip
+        told = {"eventType": "user.session.clear", "published": "2026-02-25T06:13:21.123Z"}
+        target = [{"id": match[1], "type": "User"}]
+        events = [{"uuid": f"event-{number}", "target": target, **told} for number in reversed(shown)]
         return Reply(200, events[:1])
 
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, ClassVar, Final
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from watchfloor_connectors.targets.base import ConfiguredTarget, NeverError, Slot
 from watchfloor_connectors.targets.entra_apps import App, AppChange, app_by_id, change_app
+from watchfloor_connectors.targets.files import absolute
 from watchfloor_connectors.targets.held_accounts import CLASSES, Account, HeldAccounts
 from watchfloor_connectors.targets.http_api import RESTRICTING, SYSTEM_CLOCK, Api, BaseUrl, Clock, Session, path_of
 from watchfloor_connectors.targets.microsoft_login import MicrosoftOptions, application_token
@@ -38,7 +39,7 @@ class EntraOptions(MicrosoftOptions):
     """Options of the kind ``entra_id``."""
 
     graph_url: BaseUrl = "https://graph.microsoft.com"
-    state_dir: Annotated[str, Field(pattern=r"^/")] | None = None
+    state_dir: Annotated[str, AfterValidator(absolute)] | None = None
     """Where the tool remembers which accounts it holds; None: ``targets/<tool>/<tenant>`` in the data directory."""
     never: tuple[str, ...] = ()
     """Names or ids of accounts, e.g. of break-glass accounts, and ids of applications."""

@@ -16,6 +16,7 @@ from watchfloor_connectors.targets.blocklist import Blocklist
 from watchfloor_connectors.targets.crowdstrike import Crowdstrike
 from watchfloor_connectors.targets.defender_endpoint import DefenderEndpoint
 from watchfloor_connectors.targets.entra_id import EntraId
+from watchfloor_connectors.targets.google_workspace import GoogleWorkspace
 from watchfloor_connectors.targets.nftables import Nftables
 from watchfloor_connectors.targets.okta import Okta
 from watchfloor_connectors.targets.process import Process
@@ -37,6 +38,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
         Crowdstrike,
         DefenderEndpoint,
         EntraId,
+        GoogleWorkspace,
         Nftables,
         Okta,
         PosixAccount,

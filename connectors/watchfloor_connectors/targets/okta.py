@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Final
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import AfterValidator, BaseModel, Field, RootModel
 
 from watchfloor_connectors.targets.base import ConfiguredTarget, NeverError, Slot
+from watchfloor_connectors.targets.files import absolute
 from watchfloor_connectors.targets.held_accounts import CLASSES, Account, HeldAccounts
 from watchfloor_connectors.targets.http_api import (
     RESTRICTING,
@@ -50,7 +51,7 @@ class OktaOptions(ApiOptions):
     org_url: BaseUrl
     """Such as ``https://example.okta.com``; not that of the admin console."""
     api_token: SecretReference
-    state_dir: Annotated[str, Field(pattern=r"^/")] | None = None
+    state_dir: Annotated[str, AfterValidator(absolute)] | None = None
     """Where the tool remembers which accounts it holds; None: ``targets/<tool>/<tenant>`` in the data directory."""
     never: tuple[str, ...] = ()
     """Logins or ids of accounts, e.g. of break-glass accounts and the one that the token is of."""
