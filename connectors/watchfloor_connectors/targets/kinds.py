@@ -17,7 +17,12 @@ from watchfloor_connectors.targets.commands.bash import Bash, PowerShell
 from watchfloor_connectors.targets.commands.http import HttpApi
 from watchfloor_connectors.targets.commands.openc2 import OpenC2Http
 from watchfloor_connectors.targets.commands.ssh import Ssh
+from watchfloor_connectors.targets.crowdstrike import Crowdstrike
+from watchfloor_connectors.targets.defender_endpoint import DefenderEndpoint
+from watchfloor_connectors.targets.entra_id import EntraId
+from watchfloor_connectors.targets.google_workspace import GoogleWorkspace
 from watchfloor_connectors.targets.nftables import Nftables
+from watchfloor_connectors.targets.okta import Okta
 from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
 from watchfloor_connectors.targets.sigma_filters import SigmaFilters
@@ -35,6 +40,11 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
     for kind in (
         Blocklist,
         Nftables,
+        Crowdstrike,
+        DefenderEndpoint,
+        EntraId,
+        GoogleWorkspace,
+        Okta,
         PosixAccount,
         Process,
         Quarantine,
