@@ -426,6 +426,10 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     "connectors.targets.blocklist": ({FILES}, "the folder of the blocklist"),
     "connectors.targets.entries": ({FILES}, "entries of the quarantine"),
     "connectors.targets.files": ({FILES}, "writing a tool's own file whole or not at all"),
+    "connectors.targets.http_api": (
+        {NETWORK},
+        "speaks to vendors' APIs for kinds of tools, over TLS",
+    ),
     "connectors.targets.manifest": ({FILES}, "gives a restored file its owner, mode and times back"),
     "connectors.targets.moving": ({FILES}, "moves a file into the quarantine and back"),
     "connectors.targets.process": ({SIGNAL}, "ends the one process that a descriptor holds"),
