@@ -432,6 +432,7 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     ),
     "connectors.targets.manifest": ({FILES}, "gives a restored file its owner, mode and times back"),
     "connectors.targets.moving": ({FILES}, "moves a file into the quarantine and back"),
+    "connectors.targets.notes": ({FILES}, "which of a vendor's things a tool has changed, in a folder of its own"),
     "connectors.targets.process": ({SIGNAL}, "ends the one process that a descriptor holds"),
     "connectors.targets.programs": ({PROCESS, FILES}, "runs nft, usermod and the like; shutil only finds them"),
     "connectors.targets.quarantine": ({FILES}, "the quarantine's folders"),

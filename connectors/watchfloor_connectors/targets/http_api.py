@@ -28,7 +28,7 @@ from watchfloor_connectors.channels.http import url_fault
 from watchfloor_connectors.targets.base import BadTargetError, NotReadyError, ToolOptions
 from watchfloor_connectors.targets.files import absolute
 from watchfloor_connectors.targets.http_answer import Answer
-from watchfloor_connectors.targets.http_credentials import Credentials
+from watchfloor_connectors.targets.http_credentials import Credentials, Token
 from watchfloor_core.errors import NotFoundError, UnavailableError
 from watchfloor_guardrails.effect import NotDoneError
 
@@ -70,7 +70,7 @@ class ApiOptions(ToolOptions):
     """For looking, and again for changing: an act takes both."""
     ca: Annotated[str, AfterValidator(absolute)] | None = None
     """A file of certificates in PEM to trust instead of the machine's authorities."""
-    max_per_minute: int = Field(default=60, ge=1, le=6000)
+    max_per_minute: int = Field(default=120, ge=1, le=6000)
     """Requests that this tool sends in a minute at most; what is beyond is not sent."""
 
 
@@ -212,18 +212,16 @@ class Session:
             raise self._not_ready(self._why(answer.status))
         return answer
 
-    def token(self, url: str, form: Mapping[str, str]) -> Answer:
+    def token(self, url: str, form: Mapping[str, str]) -> Token:
         """See `TokenAsker.token`."""
         body = str(httpx.QueryParams(dict(form))).encode()
         try:
             answer = self._sent(httpx.Request("POST", url, content=body, headers={"Content-Type": _FORM}))
+            if answer.is_success:
+                return answer.parse(Token)
         except UnavailableError as error:
             raise self._not_ready(f"no token could be got: {error}") from error
-        if not answer.is_success:
-            raise self._not_ready(
-                f"{self._api.tool!r} is given no token (status {answer.status}); check its id and secret"
-            )
-        return answer
+        raise self._not_ready(f"{self._api.tool!r} is given no token (status {answer.status}); check its id and secret")
 
     def until(self, look: Callable[[], FoundT], is_settled: Callable[[FoundT], bool], every_s: float = 0.5) -> FoundT:
         """What ``look`` finds once it is settled, or last within the time."""

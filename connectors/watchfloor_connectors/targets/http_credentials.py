@@ -8,11 +8,17 @@ from typing import Final, Protocol
 
 from pydantic import BaseModel, Field, SecretStr
 
-from watchfloor_connectors.targets.http_answer import Answer
 from watchfloor_connectors.targets.secret import read_secret
 
 _EARLY_S: Final = 60.0
 """A token is renewed so long before it ends."""
+
+
+class Token(BaseModel):
+    """RFC 6749 section 5.1, as far as it is used."""
+
+    access_token: SecretStr = Field(min_length=1, max_length=32_768)
+    expires_in: float = Field(gt=0, le=10**7)
 
 
 class TokenAsker(Protocol):
@@ -20,8 +26,8 @@ class TokenAsker(Protocol):
 
     def now_s(self) -> float: ...
 
-    def token(self, url: str, form: Mapping[str, str]) -> Answer:
-        """A form to a token endpoint. Raises `NotReadyError`, or `UnavailableError` once a change was sent."""
+    def token(self, url: str, form: Mapping[str, str]) -> Token:
+        """What a form is answered with. Raises `NotReadyError`, or `UnavailableError` once a change was sent."""
         ...
 
 
@@ -48,11 +54,6 @@ class SecretHeader:
         return False
 
 
-class _Token(BaseModel):
-    access_token: SecretStr = Field(min_length=1, max_length=32_768)
-    expires_in: float = Field(gt=0, le=10**7)
-
-
 class OAuthToken:
     """A bearer token of an OAuth 2.0 token endpoint (RFC 6749 sections 4.4 and 5), kept until shortly before its end.
 
@@ -68,7 +69,7 @@ class OAuthToken:
     def headers(self, session: TokenAsker) -> Mapping[str, str]:
         with self._lock:
             if session.now_s() > self._ends_s - _EARLY_S:
-                token = session.token(self._url, self._form()).parse(_Token)
+                token = session.token(self._url, self._form())
                 self._token, self._ends_s = token.access_token, session.now_s() + token.expires_in
             return {"Authorization": f"Bearer {self._token.get_secret_value()}"}
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from watchfloor_connectors.targets.account import PosixAccount
 from watchfloor_connectors.targets.base import ConfiguredTarget, ToolOptions
 from watchfloor_connectors.targets.blocklist import Blocklist
+from watchfloor_connectors.targets.crowdstrike import Crowdstrike
 from watchfloor_connectors.targets.ldap_account import LdapAccount
 from watchfloor_connectors.targets.nftables import Nftables
 from watchfloor_connectors.targets.process import Process
@@ -28,7 +29,17 @@ GROUP: Final = "watchfloor.targets"
 Kind: TypeAlias = type[ConfiguredTarget[Any]]
 
 BUILT_IN: Final[Mapping[str, Kind]] = {
-    kind.kind: kind for kind in (Blocklist, LdapAccount, Nftables, PosixAccount, Process, Quarantine, SigmaFilters)
+    kind.kind: kind
+    for kind in (
+        Blocklist,
+        Crowdstrike,
+        LdapAccount,
+        Nftables,
+        PosixAccount,
+        Process,
+        Quarantine,
+        SigmaFilters,
+    )
 }
 
 

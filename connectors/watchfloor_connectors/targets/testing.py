@@ -81,7 +81,8 @@ def check_target(
 
     The rules: looking changes nothing and says the same twice; nothing happens without a permit for this tool and one
     of its classes; a value that is no target is refused before anything runs; what is in ``never`` is refused; an act
-    can be read back and changes the state; the same act again does no harm; the undo takes it back, and the state too.
+    can be read back and changes the state, unless its class leaves nothing; the same act again does no harm; the undo
+    takes it back, and the state too.
     """
     _rule("the tool", bool(tool.tool and tool.kind and tool.version), "has no name, kind or version")
     known = bool(tool.action_classes) and tool.action_classes <= CATALOGUE.keys()
@@ -113,7 +114,8 @@ class _Check:
         self._tool.act(self._permit_for(self._action, self._key))
         self._is_in_effect()
         after = self._state()
-        self._rule(after != before, "is in effect, and the state is the same")
+        leaves_nothing = CATALOGUE[self._action.action_class].leaves_nothing
+        self._rule(leaves_nothing or after != before, "is in effect, and the state is the same")
         self._same_act_again_is_harmless(after)
         self._is_taken_back(before)
 
