@@ -158,6 +158,7 @@ ONLY_IN: list[tuple[str, Callable[[], set[str]], set[str]]] = [
     # The contract kit acts on targets that a test has made; no code that runs imports it (below).
     ("acting", lambda: callers_of("act"), {"workflows.authority.executing", "connectors.targets.testing"}),
     ("doing", lambda: callers_of("do"), {"connectors.targets.base"}),
+    ("doing about", lambda: callers_of("do_about"), {"connectors.targets.base", "connectors.targets.notify"}),
     ("making a permit", lambda: callers_of("EffectPermit"), {"guardrails.grant"}),
     ("making an authority", lambda: callers_of("Authority"), {"guardrails.grant"}),
     ("making a grant", lambda: callers_of("Grant"), {"guardrails.grant"}),
@@ -430,16 +431,18 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
         {NETWORK},
         "speaks to vendors' APIs for kinds of tools, over TLS",
     ),
+    "connectors.targets.ldap_session": ({NETWORK}, "changes the one entry of a directory that an account's name means"),
     "connectors.targets.manifest": ({FILES}, "gives a restored file its owner, mode and times back"),
     "connectors.targets.moving": ({FILES}, "moves a file into the quarantine and back"),
     "connectors.targets.notes": ({FILES}, "which of a vendor's things a tool has changed, in a folder of its own"),
+    "connectors.targets.notify_receipts": ({FILES}, "what is known of messages that were sent, in a folder of its own"),
     "connectors.targets.process": ({SIGNAL}, "ends the one process that a descriptor holds"),
     "connectors.targets.programs": ({PROCESS, FILES}, "runs nft, usermod and the like; shutil only finds them"),
     "connectors.targets.quarantine": ({FILES}, "the quarantine's folders"),
     "connectors.targets.template": ({FILES}, "a firewall made of files, to be copied"),
     # Telling people, and hearing from them: `announce` alone leads here, and a notice carries no authority.
     "connectors.channels.http": ({NETWORK}, "sends notices to Slack, Teams and webhooks, over TLS"),
-    "connectors.channels.mail": ({NETWORK}, "sends notices by mail"),
+    "connectors.channels.mail": ({NETWORK}, "sends notices by mail, and messages of the tool that notifies"),
     "connectors.channels.testing": ({NETWORK}, "receivers on the loopback, for tests"),
     # Reading logs: nothing is changed but copies of our own, in the data directory or a folder that goes with the run.
     "connectors.logs.files": ({FILES}, "unpacks members of archives into a folder of its own"),

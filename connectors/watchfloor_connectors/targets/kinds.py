@@ -16,6 +16,7 @@ from watchfloor_connectors.targets.blocklist import Blocklist
 from watchfloor_connectors.targets.crowdstrike import Crowdstrike
 from watchfloor_connectors.targets.ldap_account import LdapAccount
 from watchfloor_connectors.targets.nftables import Nftables
+from watchfloor_connectors.targets.notify import Notify
 from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
 from watchfloor_connectors.targets.sigma_filters import SigmaFilters
@@ -35,6 +36,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
         Crowdstrike,
         LdapAccount,
         Nftables,
+        Notify,
         PosixAccount,
         Process,
         Quarantine,

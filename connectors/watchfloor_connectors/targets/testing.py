@@ -14,15 +14,15 @@ from an action and a key; only a test has one. It needs no test framework: it ra
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 from watchfloor_core.canonical import canonical
 from watchfloor_core.errors import NotFoundError, RecordError, RefusedError
-from watchfloor_guardrails.action import MAX_TEXT, Action, Target
+from watchfloor_guardrails.action import MAX_TEXT, Action, Scalar, Target
 from watchfloor_guardrails.catalogue import CATALOGUE, TargetKind
 from watchfloor_guardrails.effect import ActionTarget, Effect, EffectPermit, NotDoneError
 
@@ -67,6 +67,7 @@ class Sample:
 
     action_class: str
     target: Target
+    arguments: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def hostile(target: Target) -> list[Target]:
@@ -102,7 +103,7 @@ class _Check:
         self._tool = tool
         self._permit_for = permit_for
         self._which = f"{sample.action_class} {sample.target.value!r}"
-        self._action = Action(sample.action_class, tool.tool, sample.target, {})
+        self._action = Action(sample.action_class, tool.tool, sample.target, dict(sample.arguments))
         self._key = _key_of(self._action)
 
     def run(self) -> None:
@@ -137,7 +138,11 @@ class _Check:
                 continue
             self._rule(False, f"act takes {type(wrong).__name__} for a permit; TypeError was expected")
         others = [name for name in CATALOGUE if name not in self._tool.action_classes]
-        wrong_actions = [replace(self._action, tool=f"{self._tool.tool}-2"), replace(self._action, arguments={"x": 1})]
+        arguments = {**self._action.arguments, "x": 1}
+        wrong_actions = [
+            replace(self._action, tool=f"{self._tool.tool}-2"),
+            replace(self._action, arguments=arguments),
+        ]
         for action in [*wrong_actions, *(replace(self._action, action_class=name) for name in others)]:
             try:
                 self._tool.act(self._permit_for(action, self._key))
