@@ -14,12 +14,15 @@ from watchfloor_connectors.targets.account import PosixAccount
 from watchfloor_connectors.targets.base import ConfiguredTarget, ToolOptions
 from watchfloor_connectors.targets.blocklist import Blocklist
 from watchfloor_connectors.targets.crowdstrike import Crowdstrike
+from watchfloor_connectors.targets.jira import Jira
 from watchfloor_connectors.targets.ldap_account import LdapAccount
 from watchfloor_connectors.targets.nftables import Nftables
 from watchfloor_connectors.targets.notify import Notify
 from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
+from watchfloor_connectors.targets.servicenow_ticket import ServicenowTicket
 from watchfloor_connectors.targets.sigma_filters import SigmaFilters
+from watchfloor_connectors.targets.thehive import TheHive
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.plugins import find_entries, shown_setting
 from watchfloor_guardrails.catalogue import CATALOGUE
@@ -34,13 +37,16 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
     for kind in (
         Blocklist,
         Crowdstrike,
+        Jira,
         LdapAccount,
         Nftables,
         Notify,
         PosixAccount,
         Process,
         Quarantine,
+        ServicenowTicket,
         SigmaFilters,
+        TheHive,
     )
 }
 
