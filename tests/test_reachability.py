@@ -118,6 +118,8 @@ ACTORS: Final = {
     "connectors.targets.base.ConfiguredTarget": "what every configured kind is; no subclass may define act",
     "workflows.testing.tools.MemoryTool": "the outside world of tests",
 }
+SHARED: Final = {"TicketTool": "what all kinds that write tickets have in common"}
+"""Bases between `ConfiguredTarget` and kinds."""
 
 
 def test_everything_that_acts_takes_a_permit_and_nothing_else() -> None:
@@ -142,9 +144,11 @@ def test_everything_that_can_be_acted_on_is_a_kind_of_configured_target() -> Non
     others = {name: bases for name, bases in kinds.items() if name not in ACTORS}
 
     assert {tuple(bases) for bases in others.values()} == {("ConfiguredTarget",)}
-    assert {
-        f"{kind.__module__.removeprefix('watchfloor_')}.{kind.__name__}" for kind in BUILT_IN.values()
-    } <= others.keys()
+    direct = {kind for kind in BUILT_IN.values() if kind.__base__ is ConfiguredTarget}
+    assert {f"{kind.__module__.removeprefix('watchfloor_')}.{kind.__name__}" for kind in direct} <= others.keys()
+    bases = {kind.__base__ for kind in BUILT_IN.values()} - {ConfiguredTarget}
+    assert {base.__name__ for base in bases if base is not None} == SHARED.keys()
+    assert all(base is not None and base.__base__ is ConfiguredTarget for base in bases)
     assert all(kind.act is ConfiguredTarget.act for kind in BUILT_IN.values())
 
 

@@ -18,6 +18,8 @@ from watchfloor_connectors.targets.jira import Jira
 from watchfloor_connectors.targets.ldap_account import LdapAccount
 from watchfloor_connectors.targets.nftables import Nftables
 from watchfloor_connectors.targets.notify import Notify
+from watchfloor_connectors.targets.palo_alto import PaloAlto
+from watchfloor_connectors.targets.pfsense import Pfsense
 from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
 from watchfloor_connectors.targets.servicenow_ticket import ServicenowTicket
@@ -41,6 +43,8 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
         LdapAccount,
         Nftables,
         Notify,
+        PaloAlto,
+        Pfsense,
         PosixAccount,
         Process,
         Quarantine,
