@@ -118,6 +118,8 @@ ACTORS: Final = {
     "connectors.targets.base.ConfiguredTarget": "what every configured kind is; no subclass may define act",
     "workflows.testing.tools.MemoryTool": "the outside world of tests",
 }
+SHARED: Final = {"TicketTool": "what all kinds that write tickets have in common"}
+"""Bases between `ConfiguredTarget` and kinds."""
 
 
 def test_everything_that_acts_takes_a_permit_and_nothing_else() -> None:
@@ -142,9 +144,11 @@ def test_everything_that_can_be_acted_on_is_a_kind_of_configured_target() -> Non
     others = {name: bases for name, bases in kinds.items() if name not in ACTORS}
 
     assert {tuple(bases) for bases in others.values()} == {("ConfiguredTarget",)}
-    assert {
-        f"{kind.__module__.removeprefix('watchfloor_')}.{kind.__name__}" for kind in BUILT_IN.values()
-    } <= others.keys()
+    direct = {kind for kind in BUILT_IN.values() if kind.__base__ is ConfiguredTarget}
+    assert {f"{kind.__module__.removeprefix('watchfloor_')}.{kind.__name__}" for kind in direct} <= others.keys()
+    bases = {kind.__base__ for kind in BUILT_IN.values()} - {ConfiguredTarget}
+    assert {base.__name__ for base in bases if base is not None} == SHARED.keys()
+    assert all(base is not None and base.__base__ is ConfiguredTarget for base in bases)
     assert all(kind.act is ConfiguredTarget.act for kind in BUILT_IN.values())
 
 
@@ -158,6 +162,7 @@ ONLY_IN: list[tuple[str, Callable[[], set[str]], set[str]]] = [
     # The contract kit acts on targets that a test has made; no code that runs imports it (below).
     ("acting", lambda: callers_of("act"), {"workflows.authority.executing", "connectors.targets.testing"}),
     ("doing", lambda: callers_of("do"), {"connectors.targets.base"}),
+    ("doing about", lambda: callers_of("do_about"), {"connectors.targets.base", "connectors.targets.notify"}),
     ("making a permit", lambda: callers_of("EffectPermit"), {"guardrails.grant"}),
     ("making an authority", lambda: callers_of("Authority"), {"guardrails.grant"}),
     ("making a grant", lambda: callers_of("Grant"), {"guardrails.grant"}),
@@ -433,13 +438,15 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     "connectors.targets.manifest": ({FILES}, "gives a restored file its owner, mode and times back"),
     "connectors.targets.moving": ({FILES}, "moves a file into the quarantine and back"),
     "connectors.targets.notes": ({FILES}, "which of a vendor's things a tool has changed, in a folder of its own"),
+    "connectors.targets.ldap_session": ({NETWORK}, "changes the one entry of a directory that an account's name means"),
+    "connectors.targets.notify_receipts": ({FILES}, "what is known of messages that were sent, in a folder of its own"),
     "connectors.targets.process": ({SIGNAL}, "ends the one process that a descriptor holds"),
     "connectors.targets.programs": ({PROCESS, FILES}, "runs nft, usermod and the like; shutil only finds them"),
     "connectors.targets.quarantine": ({FILES}, "the quarantine's folders"),
     "connectors.targets.template": ({FILES}, "a firewall made of files, to be copied"),
     # Telling people, and hearing from them: `announce` alone leads here, and a notice carries no authority.
     "connectors.channels.http": ({NETWORK}, "sends notices to Slack, Teams and webhooks, over TLS"),
-    "connectors.channels.mail": ({NETWORK}, "sends notices by mail"),
+    "connectors.channels.mail": ({NETWORK}, "sends notices by mail, and messages of the tool that notifies"),
     "connectors.channels.testing": ({NETWORK}, "receivers on the loopback, for tests"),
     # Reading logs: nothing is changed but copies of our own, in the data directory or a folder that goes with the run.
     "connectors.logs.files": ({FILES}, "unpacks members of archives into a folder of its own"),

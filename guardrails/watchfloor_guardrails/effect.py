@@ -72,6 +72,8 @@ class EffectPermit:
     key: str
     """The proposal's digest: the idempotency key. A tool that can leaves it at the target, to find it again."""
     authority: InitVar[object]
+    incident_id: str = ""
+    """What it is about, for tools that tell people."""
 
     def __post_init__(self, authority: object) -> None:
         if authority is not _AUTHORITY:

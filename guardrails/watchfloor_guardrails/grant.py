@@ -238,4 +238,4 @@ def permit_effect(grant: Grant, authority: Authority, proposal: ActionProposal) 
         raise RefusedError("grant, authority and proposal are not about the same action")
     if grant.kill_epoch != proposal.kill_epoch:
         raise RefusedError("the grant is of another kill epoch than the proposal")
-    return EffectPermit(proposal.action, digest, _EFFECT)
+    return EffectPermit(proposal.action, digest, _EFFECT, proposal.incident_id)

@@ -25,6 +25,9 @@ from watchfloor_service.supervision.listening import free_port
 BASE: Final = "dc=corp,dc=example"
 READER: Final = f"cn=reader,{BASE}"
 PASSWORD: Final = "r3ader's Password"
+WRITER: Final = f"cn=writer,{BASE}"
+"""Locks accounts and writes their descriptions; has the same password as the reader."""
+POLICY: Final = f"cn=policy,{BASE}"
 SCHEMAS: Final = Path("/etc/ldap/schema")
 MODULES: Final = Path("/usr/lib/ldap")
 POLL_S: Final = 0.01
@@ -104,7 +107,8 @@ class Slapd:
 
 @contextmanager
 def slapd(ldif: str, *, certified_as: x509.GeneralName = LOOPBACK, size_limit: int | None = None) -> Iterator[Slapd]:
-    """A server that holds the entries. It shows them to `READER` and to nobody else, and passwords not even to them."""
+    """A server that holds the entries. It shows them to `READER` and `WRITER` and to nobody else, and passwords not
+    even to them. `POLICY` is the password policy of all that have none of their own, where the entries hold it."""
     installed = program("slapd")
     home = Path(tempfile.mkdtemp(prefix="wf-ldap-"))
     # Under its own path, a profile of AppArmor may keep it to the system's own folders.
@@ -167,13 +171,16 @@ def _configuration(home: Path, certificates: Certificates, size_limit: int | Non
         f"directory {home / 'data'}",
         "maxsize 16777216",
         "overlay ppolicy",
+        f'ppolicy_default "{POLICY}"',
         *([f"limits * size={size_limit}"] if size_limit else []),
         "access to attrs=userPassword by anonymous auth by * none",
-        f'access to * by dn.exact="{READER}" read by anonymous auth by * none',
+        f'access to attrs={_WRITABLE} by dn.exact="{WRITER}" write by dn.exact="{READER}" read by * none',
+        f'access to * by dn.exact="{READER}" read by dn.exact="{WRITER}" read by anonymous auth by * none',
     ]
     return "\n".join(lines) + "\n"
 
 
+_WRITABLE: Final = "pwdAccountLockedTime,description,userAccountControl"
 _TEXT: Final = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE"
 _NUMBER: Final = "EQUALITY integerMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE"
 _WINDOWS: Final = f"""\
@@ -183,8 +190,11 @@ attributetype ( 1.2.840.113556.1.4.8 NAME 'userAccountControl' {_NUMBER} )
 attributetype ( 1.2.840.113556.1.4.96 NAME 'pwdLastSet' {_NUMBER} )
 attributetype ( 1.2.840.113556.1.4.159 NAME 'accountExpires' {_NUMBER} )
 attributetype ( 1.2.840.113556.1.4.98 NAME 'primaryGroupID' {_NUMBER} )
+attributetype ( 1.2.840.113556.1.4.146 NAME 'objectSid' SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 SINGLE-VALUE )
 objectclass ( 1.2.840.113556.1.5.9 NAME 'user' SUP organizationalPerson STRUCTURAL
-  MAY ( sAMAccountName $ userPrincipalName $ userAccountControl $ pwdLastSet $ accountExpires $ primaryGroupID ) )
+  MAY ( sAMAccountName $ userPrincipalName $ userAccountControl $ pwdLastSet $ accountExpires $ primaryGroupID
+  $ objectSid ) )
+objectclass ( 1.2.840.113556.1.3.30 NAME 'computer' SUP user STRUCTURAL )
 """
 """Of Active Directory, as far as it is read. OpenLDAP's own ``msuser.schema`` has them, and compares none of them."""
 _HEAD: Final = f"""\
@@ -198,6 +208,12 @@ dn: {READER}
 objectClass: organizationalRole
 objectClass: simpleSecurityObject
 cn: reader
+userPassword: {PASSWORD}
+
+dn: {WRITER}
+objectClass: organizationalRole
+objectClass: simpleSecurityObject
+cn: writer
 userPassword: {PASSWORD}
 
 """

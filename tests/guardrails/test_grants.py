@@ -123,6 +123,7 @@ def test_a_level_that_allows_leads_to_a_permit_for_exactly_this_action() -> None
     assert opened(envelope) == grant
     assert (grant.authority, grant.people) == (AuthorityKind.LEVEL, ())
     assert (permit.action, permit.key) == (PROPOSAL.action, PROPOSAL.digest)
+    assert permit.incident_id == PROPOSAL.incident_id
 
 
 def test_peoples_signatures_lead_to_a_permit_in_their_names() -> None:

@@ -15,7 +15,7 @@ from watchfloor_core.notice import ApprovalNotice
 from watchfloor_core.ports import Json
 from watchfloor_core.untrusted import quote_untrusted
 
-_PASSING: Final = frozenset(
+PASSING: Final = frozenset(
     {
         "internal_error",
         "fatal_error",
@@ -78,7 +78,7 @@ class SlackChannel:
         if error_code in ("ratelimited", "rate_limited"):
             raise BusyError(f"channel {self.name!r}: {method} is rate-limited", _DEFAULT_WAIT_S)
         shown = quote_untrusted(str(error_code), 80)
-        if error_code in _PASSING:
+        if error_code in PASSING:
             raise UnavailableError(f"channel {self.name!r}: {method} failed with {shown}")
         raise ConfigurationError(
             f"channel {self.name!r}: {method} failed with {shown}; check the bot token, its scopes, and that the app "

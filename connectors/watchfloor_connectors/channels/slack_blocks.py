@@ -6,6 +6,7 @@ https://docs.slack.dev/reference/block-kit. Foreign text stands in ``plain_text`
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,6 +25,13 @@ MAX_REASON: Final = 3_000
 """Characters, of Slack's input; below what a comment may have."""
 _MAX_TEXT: Final = 3_000
 _MAX_HEADER: Final = 150
+_INERT: Final[Mapping[str, Json]] = {
+    "parse": "none",
+    "link_names": False,
+    "mrkdwn": False,
+    "unfurl_links": False,
+    "unfurl_media": False,
+}
 
 
 class Reference(BaseModel):
@@ -70,11 +78,27 @@ def message(notice: ApprovalNotice, public_url: str, conversation: str) -> dict[
         # Shown in notifications, and parsed for markup: nothing foreign is in it.
         "text": escape(f"{said.headline}: {notice.proposal_id}"),
         "blocks": blocks,
-        "parse": "none",
-        "link_names": False,
-        "mrkdwn": False,
-        "unfurl_links": False,
-        "unfurl_media": False,
+        **_INERT,
+    }
+
+
+def plain_message(headline: str, lines: Sequence[str], conversation: str) -> dict[str, Json]:
+    """The arguments of ``chat.postMessage`` for lines that were defanged before; the headline holds nothing foreign."""
+    # What one block takes, whatever of it has to be escaped.
+    size = _MAX_TEXT // len(escape("&"))
+    pieces = [line[start : start + size] for line in lines for start in range(0, max(len(line), 1), size)]
+    blocks: list[str] = []
+    for piece in pieces:
+        if blocks and len(blocks[-1]) + len(piece) < size:
+            blocks[-1] += f"\n{piece}"
+        else:
+            blocks.append(piece)
+    sections: list[Json] = [{"type": "section", "text": _plain(one)} for one in blocks]
+    return {
+        "channel": conversation,
+        "text": escape(headline),
+        "blocks": [{"type": "header", "text": _plain(headline, _MAX_HEADER)}, *sections],
+        **_INERT,
     }
 
 

@@ -67,6 +67,13 @@ def card(said: NoticeText, proposal_id: str, *, can_deny: bool) -> dict[str, Jso
     }
 
 
+def announcement(headline: str, lines: Sequence[str]) -> dict[str, Json]:
+    """The same for lines that were defanged before; the headline holds nothing foreign."""
+    title: Json = {"type": "TextBlock", "text": headline, "weight": "Bolder", "size": "Medium", "wrap": True}
+    body = [title, *(_runs((line, False)) for line in lines if line)]
+    return _with_card({"$schema": SCHEMA, "type": "AdaptiveCard", "version": VERSION, "body": body})
+
+
 def reply(text: str) -> dict[str, Json]:
     """The answer to a mention; stands in the same thread."""
     lines: list[Json] = [_runs((line, False)) for line in text.splitlines() if line]

@@ -1,4 +1,4 @@
-"""One conversation with an LDAP server (RFC 4511), over TLS: bind, search, unbind.
+"""One conversation with an LDAP server (RFC 4511), over TLS: bind, search, unbind; and modify, for those who act.
 
 Imported where it is needed: it takes the extra ``ldap``.
 """
@@ -103,14 +103,14 @@ class LdapSession:
     ) -> Found:
         """Entries that hold any of the conditions, by DN. Raises `UnavailableError`."""
         self._bounds.begin_answer()
-        with _telling(self._place, self._bounds):
+        with telling(self._place, self._bounds):
             self._connection.search(
                 self._place.base_dn,
                 filter_text(any_of, object_class),
                 search_scope=SUBTREE,
                 attributes=list(attributes),
                 size_limit=limit,
-                time_limit=_seconds(self._place),
+                time_limit=seconds(self._place),
             )
         code = self._connection.result["result"]
         if code == RESULT_NO_SUCH_OBJECT:
@@ -143,7 +143,15 @@ def trusting(ca_file: str | None) -> ssl.SSLContext:
 
 @contextmanager
 def ldap_session(place: Place, password: Callable[[], str]) -> Iterator[LdapSession]:
-    """Raises `UnavailableError` where the server is away, is not the one that it should be, or refuses the account."""
+    """One that only reads. Raises `UnavailableError` where the server is away, is not the one that it should be, or
+    refuses the account."""
+    with bound(place, password, read_only=True) as (connection, bounds):
+        yield LdapSession(connection, place, bounds)
+
+
+@contextmanager
+def bound(place: Place, password: Callable[[], str], *, read_only: bool) -> Iterator[tuple[Any, Bounds]]:
+    """The library's connection, bound, and what it may take. Raises as `ldap_session`."""
     secret = password()
     if not secret:
         # RFC 4513, 5.1.2: a server takes it for nobody in particular, and lets it in.
@@ -161,14 +169,14 @@ def ldap_session(place: Place, password: Callable[[], str]) -> Iterator[LdapSess
         # A server that has ever more values of an attribute would be asked for ever.
         auto_range=False,
         return_empty_attributes=False,
-        read_only=True,
+        read_only=read_only,
         check_names=False,
         auto_encode=False,
         auto_escape=False,
-        receive_timeout=_seconds(place),
+        receive_timeout=seconds(place),
     )
     try:
-        with _telling(place, bounds, tls):
+        with telling(place, bounds, tls):
             connection.open(read_server_info=False)
             if not isinstance(connection.socket, BoundedSocket):
                 connection.socket = BoundedSocket(connection.socket, bounds)
@@ -177,13 +185,13 @@ def ldap_session(place: Place, password: Callable[[], str]) -> Iterator[LdapSess
             is_bound = connection.bind(read_server_info=False)
         if not is_bound:
             raise _refused(place, connection.result or {})
-        yield LdapSession(connection, place, bounds)
+        yield connection, bounds
     finally:
         _end(connection)
 
 
 @contextmanager
-def _telling(place: Place, bounds: Bounds, tls: _CheckedTls | None = None) -> Iterator[None]:
+def telling(place: Place, bounds: Bounds, tls: _CheckedTls | None = None) -> Iterator[None]:
     """What the library raises, as `UnavailableError` in words of our own: its texts can quote what was sent."""
     try:
         yield
@@ -214,6 +222,6 @@ def _end(connection: Any) -> None:
         socket.close()
 
 
-def _seconds(place: Place) -> int:
+def seconds(place: Place) -> int:
     """The library hands it to the system as a whole number."""
     return max(1, math.ceil(place.timeout_s))

@@ -125,6 +125,10 @@ class ConfiguredTarget(ABC, Generic[OptionsT]):
     def do(self, action: Action, key: str) -> None:
         """Change the target: the action was checked and the target could be looked at. See `ActionTarget.act`."""
 
+    def do_about(self, action: Action, key: str, incident_id: str) -> None:  # noqa: ARG002 - for those who tell of it
+        """As `do`, for a tool that tells people which incident it is about; ``""`` where none is known."""
+        self.do(action, key)
+
     @abstractmethod
     def read_back(self, action: Action, key: str) -> ReadBack:
         """See `ActionTarget.read_back`."""
@@ -142,7 +146,7 @@ class ConfiguredTarget(ABC, Generic[OptionsT]):
             raise
         except (NotFoundError, UnavailableError, RecordError, RefusedError, OSError) as error:
             raise NotDoneError(f"nothing was done, as the target cannot be looked at: {error}") from error
-        self.do(action, permit.key)
+        self.do_about(action, permit.key, permit.incident_id)
 
     def _check(self, action: Action, key: str) -> None:
         if action.tool != self.tool:

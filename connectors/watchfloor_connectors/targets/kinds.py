@@ -21,11 +21,18 @@ from watchfloor_connectors.targets.crowdstrike import Crowdstrike
 from watchfloor_connectors.targets.defender_endpoint import DefenderEndpoint
 from watchfloor_connectors.targets.entra_id import EntraId
 from watchfloor_connectors.targets.google_workspace import GoogleWorkspace
+from watchfloor_connectors.targets.jira import Jira
+from watchfloor_connectors.targets.ldap_account import LdapAccount
 from watchfloor_connectors.targets.nftables import Nftables
+from watchfloor_connectors.targets.notify import Notify
 from watchfloor_connectors.targets.okta import Okta
+from watchfloor_connectors.targets.palo_alto import PaloAlto
+from watchfloor_connectors.targets.pfsense import Pfsense
 from watchfloor_connectors.targets.process import Process
 from watchfloor_connectors.targets.quarantine import Quarantine
+from watchfloor_connectors.targets.servicenow_ticket import ServicenowTicket
 from watchfloor_connectors.targets.sigma_filters import SigmaFilters
+from watchfloor_connectors.targets.thehive import TheHive
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.plugins import find_entries, shown_setting
 from watchfloor_guardrails.catalogue import CATALOGUE
@@ -54,6 +61,13 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
         Ssh,
         HttpApi,
         OpenC2Http,
+        Jira,
+        LdapAccount,
+        Notify,
+        PaloAlto,
+        Pfsense,
+        ServicenowTicket,
+        TheHive,
     )
 }
 

@@ -172,7 +172,11 @@ class _Check:
                 continue
             self._rule(False, f"act takes {type(wrong).__name__} for a permit; TypeError was expected")
         others = [name for name in CATALOGUE if name not in self._tool.action_classes]
-        wrong_actions = [replace(self._action, tool=f"{self._tool.tool}-2"), replace(self._action, arguments={"x": 1})]
+        arguments = {**self._action.arguments, "x": 1}
+        wrong_actions = [
+            replace(self._action, tool=f"{self._tool.tool}-2"),
+            replace(self._action, arguments=arguments),
+        ]
         for action in [*wrong_actions, *(replace(self._action, action_class=name) for name in others)]:
             try:
                 self._tool.act(self._permit_for(action, self._key))
