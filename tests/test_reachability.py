@@ -328,7 +328,8 @@ PROCESS, NETWORK, SIGNAL, FILES = "starts processes", "opens connections", "sign
 
 _MODULES: Final = {
     "subprocess": PROCESS, "multiprocessing": PROCESS, "pty": PROCESS, "ctypes": PROCESS,
-    "socket": NETWORK, "ssl": NETWORK, "smtplib": NETWORK, "httpx": NETWORK, "http.client": NETWORK,
+    "socket": NETWORK, "ssl": NETWORK,
+    "smtplib": NETWORK, "httpx": NETWORK, "httpcore": NETWORK, "http.client": NETWORK,
     "urllib.request": NETWORK, "requests": NETWORK, "aiohttp": NETWORK, "urllib3": NETWORK, "ftplib": NETWORK,
     "imaplib": NETWORK, "ldap3": NETWORK, "paramiko": NETWORK, "boto3": NETWORK, "http.server": NETWORK,
     "socketserver": NETWORK, "shutil": FILES, "tempfile": FILES,
@@ -424,6 +425,12 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     ),
     "connectors.targets.sigma_filters": ({FILES}, "the folder of Sigma filters"),
     "connectors.targets.blocklist": ({FILES}, "the folder of the blocklist"),
+    "connectors.targets.commands.bash": ({FILES}, "shutil only finds the shell"),
+    "connectors.targets.commands.bounded": ({PROCESS, SIGNAL}, "runs a playbook's command, and ends it with its group"),
+    "connectors.targets.commands.endpoint": ({NETWORK}, "looks names up"),
+    "connectors.targets.commands.results": ({FILES}, "records of its own of what was run"),
+    "connectors.targets.commands.sandbox": ({FILES}, "a folder for the sandbox, and a temporary one without it"),
+    "connectors.targets.commands.sending": ({NETWORK}, "sends a playbook's requests where the operator lists it"),
     "connectors.targets.entries": ({FILES}, "entries of the quarantine"),
     "connectors.targets.files": ({FILES}, "writing a tool's own file whole or not at all"),
     "connectors.targets.manifest": ({FILES}, "gives a restored file its owner, mode and times back"),
