@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from cryptography import x509
 
@@ -36,7 +36,7 @@ class Server:
     status: int = 200
     content: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
-    answer: Callable[[Request, BinaryIO], None] | None = None
+    answer: Callable[[Request, BufferedIOBase], None] | None = None
     """Writes an answer of its own to the connection."""
     reply: Callable[[Request], bytes] | None = None
     """Makes the content out of the request."""

@@ -6,9 +6,10 @@ import base64
 import json
 import socket
 from collections.abc import Callable, Iterator
+from io import BufferedIOBase
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import pytest
@@ -200,7 +201,7 @@ def test_no_connection_is_not_done_and_no_answer_is_unknown(server: Server, send
     back = send(GET, word="b")
     assert (back.effect, "gives no answer" in back.text) == (Effect.UNKNOWN, True)
 
-    def garbage(request: Request, stream: BinaryIO) -> None:
+    def garbage(request: Request, stream: BufferedIOBase) -> None:
         stream.write(b"garbage\r\n\r\n")
 
     server.answer = garbage
@@ -209,7 +210,7 @@ def test_no_connection_is_not_done_and_no_answer_is_unknown(server: Server, send
 
 
 def test_the_whole_takes_no_longer_than_its_time_however_slowly_it_drips(server: Server, send: Send) -> None:
-    def drip(request: Request, stream: BinaryIO) -> None:
+    def drip(request: Request, stream: BufferedIOBase) -> None:
         stream.write(b"HTTP/1.1 200 OK\r\n")
         while not server.closing.wait(0.05):
             stream.write(b"X-A: b\r\n")
@@ -225,7 +226,7 @@ def test_an_answer_is_bounded_and_its_status_counts_even_if_it_does_not_end(serv
     back = send(GET)
     assert (back.effect, len(back.output), "answer is cut" in back.text) == (Effect.APPLIED, MAX_OUTPUT, True)
 
-    def half(request: Request, stream: BinaryIO) -> None:
+    def half(request: Request, stream: BufferedIOBase) -> None:
         stream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf\xff\x00")
 
     server.answer = half
