@@ -209,6 +209,10 @@ def test_only_the_executors_process_makes_an_executor_and_only_its_activities_us
         "workflows.executor",
         # The doctor reads the file of tools, and makes none of them.
         "service.checks.configuration",
+        # They make them for their pins alone, and never look at a target: what is in force by which, and what a
+        # playbook's actions would be ruled on.
+        "service.checks.restraints",
+        "service.commands.playbook_runs",
     }
 
 
@@ -281,7 +285,13 @@ def registered(kind: type) -> dict[str, str]:
     return {vars(one.__func__)["__temporal_activity_definition"].name: one.__name__ for one in found}
 
 
-HOLDERS: Final = (IncidentActivities, ControlActivities, ExecutorActivities, InvestigationActivities)
+HOLDERS: Final = (
+    IncidentActivities,
+    ControlActivities,
+    ExecutorActivities,
+    InvestigationActivities,
+    PlaybookActivities,
+)
 
 
 def test_every_activity_is_in_the_table() -> None:
@@ -333,7 +343,8 @@ PROCESS, NETWORK, SIGNAL, FILES = "starts processes", "opens connections", "sign
 
 _MODULES: Final = {
     "subprocess": PROCESS, "multiprocessing": PROCESS, "pty": PROCESS, "ctypes": PROCESS,
-    "socket": NETWORK, "ssl": NETWORK, "smtplib": NETWORK, "httpx": NETWORK, "http.client": NETWORK,
+    "socket": NETWORK, "ssl": NETWORK,
+    "smtplib": NETWORK, "httpx": NETWORK, "httpcore": NETWORK, "http.client": NETWORK,
     "urllib.request": NETWORK, "requests": NETWORK, "aiohttp": NETWORK, "urllib3": NETWORK, "ftplib": NETWORK,
     "imaplib": NETWORK, "ldap3": NETWORK, "paramiko": NETWORK, "boto3": NETWORK, "http.server": NETWORK,
     "socketserver": NETWORK, "shutil": FILES, "tempfile": FILES,
@@ -429,6 +440,12 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     ),
     "connectors.targets.sigma_filters": ({FILES}, "the folder of Sigma filters"),
     "connectors.targets.blocklist": ({FILES}, "the folder of the blocklist"),
+    "connectors.targets.commands.bash": ({FILES}, "shutil only finds the shell"),
+    "connectors.targets.commands.bounded": ({PROCESS, SIGNAL}, "runs a playbook's command, and ends it with its group"),
+    "connectors.targets.commands.endpoint": ({NETWORK}, "looks names up"),
+    "connectors.targets.commands.results": ({FILES}, "records of its own of what was run"),
+    "connectors.targets.commands.sandbox": ({FILES}, "a folder for the sandbox, and a temporary one without it"),
+    "connectors.targets.commands.sending": ({NETWORK}, "sends a playbook's requests where the operator lists it"),
     "connectors.targets.entries": ({FILES}, "entries of the quarantine"),
     "connectors.targets.files": ({FILES}, "writing a tool's own file whole or not at all"),
     "connectors.targets.http_api": (
@@ -467,6 +484,7 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     "workflows.executor": ({NETWORK}, "its host's name, to say which executor it is; it opens nothing"),
     "workflows.plugged.process": ({PROCESS, SIGNAL}, "a process for one run of a plug-in, and its end"),
     "workflows.policy_folder": ({FILES}, "puts a checked policy in force, at a person's command"),
+    "workflows.testing.playbooks": ({FILES}, "a test's own playbooks"),
     "workflows.testing.server": ({PROCESS, NETWORK, FILES}, "a Temporal server for tests"),
     "workflows.testing.workbench": ({FILES}, "a test's own policy file"),
 }

@@ -69,7 +69,7 @@ class ShellText:
         here = self._text[self._at]
         if self._text.startswith("((", self._at):
             raise self._error("arithmetic '((' reads a value as an expression, which can run commands")
-        if here == "(" and command.word is not None:
+        if here == "(" and (command.word is not None or command.words):
             raise self._error("a function, an array or a pattern in brackets is not followed here")
         self._close(command, end)
         self._take(1)

@@ -16,7 +16,9 @@ _RESERVED: Final = frozenset({
 })  # fmt: skip
 _CODE: Final = "reads text as code"
 _EVALUATORS: Final = {
-    **dict.fromkeys(("eval", "source", ".", "trap", "let", "alias", "bind", "enable", "fc"), _CODE),
+    **dict.fromkeys(
+        ("eval", "source", ".", "trap", "let", "alias", "bind", "enable", "fc", "compgen", "complete"), _CODE
+    ),
     **dict.fromkeys(("shift", "getopts", "function"), "moves the positional parameters, which are the references"),
     **dict.fromkeys(("declare", "typeset", "local"), "can make a variable that reads its value as an expression"),
     **dict.fromkeys(("at", "batch", "crontab", "su", "runuser", "script", "watch", "parallel", "ssh"), _CODE),
@@ -37,7 +39,12 @@ _WRAPPERS: Final = frozenset({
     "chroot", "unshare", "nsenter", "stdbuf", "flock", "systemd-run", "chrt", "taskset", "prlimit", "setpriv",
     "strace", "ltrace",
 })  # fmt: skip
+_RUNNERS: Final = frozenset(
+    {"docker", "podman", "nerdctl", "kubectl", "oc", "crictl", "lxc", "ip", "machinectl", "find"}
+)
+"""Beside the wrappers: they hand what follows a ``--`` to another command, which reads options of its own."""
 _DURATION: Final = re.compile(r"[0-9.]+[smhd]?")
+_IS_WHOLE: Final = re.compile(r"-[a-zA-Z]*[0d]|--null|--delimiter")
 _FIND: Final = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _COMPARISONS: Final = frozenset({"-eq", "-ne", "-lt", "-le", "-gt", "-ge"})
 _IS_SET: Final = frozenset({"-v", "-R"})
@@ -46,6 +53,9 @@ _STEERING: Final = re.compile(
     r"GIT_\w+|PAGER|EDITOR|VISUAL|HOME|OPT\w+|RANDOM|SECONDS|LINENO|HISTCMD|EPOCH\w+|DIRSTACK"
 )
 """Variables that make a shell or its programs do something else, or that Bash reads as expressions."""
+_COMMANDS: Final = "(?:command|exec|program|rsh|shell|hook|pager|editor|action)"
+_TAKES_COMMAND: Final = re.compile(rf"-[\w-]*{_COMMANDS}[\w-]*=?|[\w.-]*{_COMMANDS}=", re.IGNORECASE)
+"""Options, and settings in words, whose value is a command: ``--to-command``, ``core.sshCommand=``."""
 _SET: Final = re.compile(r"[-+][a-zA-Z]+|pipefail|errexit|nounset|noglob|xtrace|noclobber")
 
 
@@ -113,10 +123,15 @@ class Command:
 
     def read_as_options(self) -> Iterator[int]:
         """References whose value a program may take for an option."""
-        for word in self.words[1:] if self.name not in ("case", "[[") else ():
-            if word.text == "--":
-                return
-            yield from word.at_start
+        if self.name in ("case", "[["):
+            return
+        is_strict = self.name in _WRAPPERS or self.name in _RUNNERS
+        is_ended = False
+        for word in self.words[1:]:
+            if not is_ended:
+                yield from word.at_start
+            # Behind `sudo --` stands a command, whose options are not ended by that.
+            is_ended = word.text == "--" or (is_ended and (bool(word.references) or not is_strict))
 
     def leaves_brackets_open(self, *, are_open: bool) -> bool:
         """Whether ``[[`` goes on behind it: ``&&`` and ``||`` stand inside of it too."""
@@ -147,7 +162,10 @@ class Command:
             yield f"'{name} -v' takes the name of a variable, in which the shell runs commands"
         if name in _BY_NAME and any(DYNAMIC in word.text.partition("=")[0] for word in rest):
             yield f"{name!r} takes names of variables, in which the shell runs commands"
+        if "xargs" in (word.base for word in self.words) and not any(_IS_WHOLE.match(word.text) for word in rest):
+            yield "'xargs' splits a value into words; give it '-0' or '-d'"
         yield from self._wrapped_faults()
+        yield from self._option_faults()
         for index, word in enumerate(self.words):
             if _LANGUAGES.fullmatch(word.base) and (index == 0 or name in _WRAPPERS):
                 yield from _language_faults(word.base, self.words[index + 1 :])
@@ -176,6 +194,12 @@ class Command:
                 yield f"what stands after {word.text!r} is the name of a command"
         if is_wrapper:
             yield from self._wrapped_name()
+
+    def _option_faults(self) -> Iterator[str]:
+        for before, word in zip(self.words, self.words[1:], strict=False):
+            own = _TAKES_COMMAND.fullmatch(word.text.partition(DYNAMIC)[0])
+            if word.references and (own or (word.text == DYNAMIC and _TAKES_COMMAND.fullmatch(before.text))):
+                yield "a reference is the value of an option that takes a command"
 
     def _wrapped_name(self) -> Iterator[str]:
         for word in self.words[1:]:

@@ -260,7 +260,7 @@ def test_where_there_is_no_isolation_nothing_runs_unless_the_operator_says_so(
     monkeypatch.setattr(sandbox, "_ISOLATED", "echo 'mount: permission denied' >&2; exit 32")
     tool = Bash(slot, OPTIONS)
     action = Action("start command", "tool", HERE, {"script": "touch /tmp/never"})
-    with pytest.raises(NotReadyError, match=r"cannot be set up, so nothing was run.*permission denied"):
+    with pytest.raises(NotReadyError, match="cannot be set up, so nothing was run"):
         tool.read_state(HERE)
     with pytest.raises(NotDoneError, match="cannot be set up"):
         tool.act(permit_for(action, key("a")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
@@ -167,6 +168,12 @@ REFUSED = [
     ("python3 -c __x__:value", "program that 'python3' runs"),
     ("sed -e s/a/__x__:value/ f", "part of a word"),
     ("f() { echo __x__:value; }", "function"),
+    ("f () { echo __x__:value; }", "function"),
+    ('compgen -W "__x__:value"', "'compgen'"),
+    ("echo __x__:value | xargs rm", "splits a value"),
+    ('tar -xf a --to-command="__x__:value"', "option that takes a command"),
+    ("rsync --rsh __x__:value a b", "option that takes a command"),
+    ("git -c core.sshCommand=__x__:value pull", "option that takes a command"),
     ("function f { echo __x__:value; }", "'function'"),
     ("shift; echo __x__:value", "'shift'"),
     ("set -- a b; echo __x__:value", "'set'"),
@@ -212,6 +219,13 @@ def test_a_text_without_references_is_the_authors_alone() -> None:
         ("grep -e __x__:value f", False),
         ("git -- log __x__:value", True),
         ("cat <<< __x__:value", True),
+        ('curl "--data={\\"action\\": \\"__x__:value\\"}"', False),
+        ("sudo -- rm -f __x__:value", False),
+        ("sudo rm -f -- __x__:value", True),
+        ("sudo -- rm -f -- a.__x__:value __x__:value", True),
+        ("kubectl exec pod -- cat __x__:value", False),
+        ("find . -exec rm -- __x__:value ';'", True),
+        ("xargs -0 grep -e __x__:value", False),
         ("find . -exec grep -l -- __x__:value {} ';'", True),
     ],
 )
@@ -378,6 +392,19 @@ def test_an_openc2_command_is_json_with_its_values() -> None:
     made = openc2_arguments(content, {"__ip__": '198.51.100.7"}, "args": {"'})
     assert made["content"] == content.replace("__ip__:value", "${1}")
     assert json.loads(filled_json(made["content"], values_of(made)))["target"]["ipv4_net"].startswith("198.51.100.7")
+
+
+def test_what_the_page_says_to_write_is_taken_and_what_it_says_to_avoid_is_not() -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "run-commands.md"
+    rows = re.findall(r"(?m)^\| `([^`]+)` \| (?:`([^`]+)`|a fixed name) \|", page.read_text(encoding="utf-8"))
+    assert len(rows) == 6
+    for avoid, write in rows:
+        with pytest.raises(TemplateError):
+            bash_arguments(avoid, dict.fromkeys(re.findall(r"__[a-z]+__", avoid), "-x"))
+        if write:
+            assert bash_arguments(write, dict.fromkeys(re.findall(r"__[a-z]+__", write), "x"))["value.1"] == "x"
+    example = re.findall(r"(?ms)^```text\n(set -eu.*?)^```$", page.read_text(encoding="utf-8"))
+    assert values_of(bash_arguments(example[0], {"__user__": "mallory; id"})) == ("mallory; id",)
 
 
 def test_a_gap_among_the_values_is_refused() -> None:

@@ -61,7 +61,7 @@ class Bash(ConfiguredTarget[SandboxOptions]):
 
     def read_back(self, action: Action, key: str) -> ReadBack:
         require_local(action.target, self.tool, ())
-        return self._runs.read_back(key, self._state())
+        return self._runs.told(key, self._state())
 
     def _state(self) -> TargetState:
         return TargetState({**self._sandbox.state(), "shell": digest_of("bash")})
@@ -115,7 +115,7 @@ class PowerShell(ConfiguredTarget[SandboxOptions]):
 
     def read_back(self, action: Action, key: str) -> ReadBack:
         require_local(action.target, self.tool, ())
-        return self._runs.read_back(key, self._state())
+        return self._runs.told(key, self._state())
 
     def _state(self) -> TargetState:
         return TargetState({**self._sandbox.state(), "shell": digest_of("pwsh")})

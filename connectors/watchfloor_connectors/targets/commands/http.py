@@ -76,7 +76,7 @@ class HttpApi(ConfiguredTarget[HttpOptions]):
 
     def read_back(self, action: Action, key: str) -> ReadBack:
         where = origin_of(action.target, self.options.base_urls, self.options.never, self.tool)
-        return self._runs.read_back(key, self._state(where))
+        return self._runs.told(key, self._state(where))
 
     def _state(self, where: str) -> TargetState:
         return TargetState({"endpoint": where, "auth": self.options.auth})

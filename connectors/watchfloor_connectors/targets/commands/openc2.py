@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from watchfloor_connectors.targets.base import ConfiguredTarget, Slot
 from watchfloor_connectors.targets.commands.bash import VALUE_NAMES
@@ -24,7 +24,6 @@ from watchfloor_connectors.targets.commands.sending import (
     outcome_of,
     send,
 )
-from watchfloor_core.canonical import JsonValue
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.action import Action, Target
 from watchfloor_guardrails.effect import NotDoneError, ReadBack, TargetState
@@ -122,7 +121,7 @@ class OpenC2Http(ConfiguredTarget[OpenC2Options]):
 
     def read_back(self, action: Action, key: str) -> ReadBack:
         where = origin_of(action.target, self.options.base_urls, self.options.never, self.tool)
-        return self._runs.read_back(key, self._state(where))
+        return self._runs.told(key, self._state(where))
 
     def _state(self, where: str) -> TargetState:
         return TargetState({"endpoint": f"{where}{self.options.path}", "auth": self.options.auth})

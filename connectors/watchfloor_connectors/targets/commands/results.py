@@ -72,7 +72,7 @@ class Runs:
         if outcome.effect == "unknown":
             raise UnavailableError(outcome.text)
 
-    def read_back(self, key: str, state: TargetState) -> ReadBack:
+    def told(self, key: str, state: TargetState) -> ReadBack:
         """Raises `UnavailableError` where the records cannot be read."""
         found = self._outcome(key)
         if found is not None:

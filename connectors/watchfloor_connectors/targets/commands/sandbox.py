@@ -30,7 +30,7 @@ from watchfloor_core.untrusted import quote_untrusted
 MAX_S: Final = 8.0
 PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _OURS: Final = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/tmp"}  # noqa: S108 - a private one
-_PROBE_S: Final = 4.0
+_PROBE_S: Final = 2.0
 
 _ISOLATED: Final = r"""
 set -eu
@@ -167,7 +167,7 @@ class Sandbox:
 
     def state(self) -> dict[str, str | bool]:
         """What an approval rests on."""
-        user = self._options.user if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        user = self._options.user if os.geteuid() == 0 else f"uid {os.geteuid()}"
         return {"isolation": self._options.isolation, "network": self._options.network, "user": user}
 
     def _command(self, root: str, mark: str, command: list[str]) -> list[str]:

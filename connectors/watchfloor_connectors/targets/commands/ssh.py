@@ -110,24 +110,23 @@ class Ssh(ConfiguredTarget[SshOptions]):
 
     def read_back(self, action: Action, key: str) -> ReadBack:
         host, port = self._place(action.target)
-        return self._runs.read_back(key, self._state(host, port))
+        return self._runs.told(key, self._state(host, port))
 
     def _run(self, host: str, port: int, key: str, command: str, values: Sequence[str]) -> Outcome:
         ends_s = time.monotonic() + self.options.timeout_s
         environment = {"PATH": PATH, "LC_ALL": "C"}
         with Running(self._client(host, port), ends_s=ends_s, environment=environment, is_told=True) as running:
             begun, last = f"wf:{key} begins", f"wf:{key} ends"
-            there = running.tell(f"printf '%s\\n' '{begun}'\n".encode(), is_last=False) and running.says(begun.encode())
-            if not there:
+            is_told = running.tell(f"printf '%s\\n' '{begun}'\n".encode(), is_last=False)
+            if not running.says(begun.encode()) or not is_told:
                 said = quote_untrusted(text_of(bytes(running.problem)).strip(), 200)
                 raise NotReadyError(f"no shell answers at {host} port {port}, so nothing was run: {said}")
             is_sent = running.tell(_script(command, values, last).encode(), is_last=True)
             code = running.code()
             output, is_whole = _output(bytes(running.output), last)
             if code is None or not is_sent or (code == _FAILED and not is_whole):
-                limit = (
-                    f"at the time limit of {self.options.timeout_s:g} s" if code is None else "by a broken connection"
-                )
+                late = f"at the time limit of {self.options.timeout_s:g} s, and may go on over there"
+                limit = late if code is None else "by a broken connection"
                 return ended(None, output, bytes(running.problem), limit=limit)
             return ended(code, output, bytes(running.problem), is_cut=running.is_cut)
 
