@@ -25,6 +25,7 @@ from watchfloor_workflows.activities import IncidentActivities
 from watchfloor_workflows.investigation.graph import investigation_plugin
 from watchfloor_workflows.investigation.stages import Investigator, Stage
 from watchfloor_workflows.investigation_activities import InvestigationActivities
+from watchfloor_workflows.playbook_activities import PlaybookActivities
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = ("core", "guardrails", "playbooks", "agents", "connectors", "workflows", "service")
@@ -273,6 +274,8 @@ ACTIVITIES: Final = {
     wire.OBSERVE_TARGET: READS,
     wire.EXECUTE_ACTION: OUTSIDE,
     wire.FAIL_INVESTIGATION: STORE,
+    wire.TAKE_TURN: STORE,
+    wire.TELL_TASK: TELLS,
 }
 NODES: Final = {f"{wire.INVESTIGATION_GRAPH}.{stage}": STORE for stage in Stage}
 """Of the graph of investigations: they ask log sources, which only read, and write our own store."""

@@ -19,12 +19,12 @@ class NoticeKind(StrEnum):
     """Approved, denied, expired or voided; see ``text``."""
     RECEIPT = "receipt"
     """It was executed; see ``text``."""
+    UNKNOWN = "unknown"
+    """Whether it took effect cannot be told: a person must look."""
     TASK = "task"
     """A playbook asks people to do something; ``proposal_id`` is its run's."""
     TASK_REMIND = "task_remind"
     """Half of the time for that is over."""
-    UNKNOWN = "unknown"
-    """Whether it took effect cannot be told: a person must look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

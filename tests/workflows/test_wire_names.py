@@ -13,7 +13,15 @@ from watchfloor_core.notice import NoticeKind
 from watchfloor_guardrails.approval import ApprovalOutcome, VoteDecision
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.proposal import ProposalStatus
-from watchfloor_workflows import action_messages, investigation_messages, messages, search_attributes, wire
+from watchfloor_playbooks.running.work import RunStatus
+from watchfloor_workflows import (
+    action_messages,
+    investigation_messages,
+    messages,
+    playbook_messages,
+    search_attributes,
+    wire,
+)
 from watchfloor_workflows.investigation.graph import InvestigationState
 from watchfloor_workflows.investigation.stages import Stage
 
@@ -46,12 +54,25 @@ NAMES = {
     "INVESTIGATION_WORKFLOW": "watchfloor.investigation",
     "INVESTIGATION_GRAPH": "watchfloor.investigate",
     "FAIL_INVESTIGATION": "fail_investigation",
+    "PLAYBOOK_WORKFLOW": "watchfloor.playbook",
+    "WAKE": "wake",
+    "TAKE_TURN": "take_turn",
+    "TELL_TASK": "tell_task",
 }
 
 INVESTIGATION_FIELDS = {
     "FailInvestigationInput": ["investigation", "problem"],
     "RunInvestigationInput": ["tenant", "incident_id", "revision"],
     "RunInvestigationResult": ["is_done", "rounds"],
+}
+
+PLAYBOOK_FIELDS = {
+    "RunPlaybookInput": ["tenant", "run_id", "executor_queue", "after"],
+    "RunPlaybookResult": ["status"],
+    "RunRef": ["tenant", "run_id"],
+    "TakeTurnInput": ["ref", "after"],
+    "TellTaskInput": ["ref", "key"],
+    "TurnResult": ["status", "is_ready", "wakes_us", "proposals", "runs", "tasks", "last"],
 }
 
 FIELDS = {
@@ -106,7 +127,7 @@ ACTION_FIELDS = {
     "RunApprovalInput": ["tenant", "proposal_id", "terms"],
     "RunApprovalResult": ["outcome", "reason"],
     "SealProposalInput": ["ref", "observed"],
-    "SealProposalResult": ["status", "terms", "reason", "lease_ends_us"],
+    "SealProposalResult": ["status", "terms", "reason", "lease_ends_us", "run_id"],
     "VoidApprovalInput": ["reason"],
     "VoteInput": [
         "principal",
@@ -141,7 +162,18 @@ WORDS = {
     "ApprovalOutcome": ["pending", "approved", "denied", "expired", "voided"],
     "VoteDecision": ["approve", "deny"],
     "PrincipalKind": ["person", "service", "agent"],
-    "NoticeKind": ["request", "remind", "escalate", "veto_window", "ended", "receipt", "unknown"],
+    "NoticeKind": [
+        "request",
+        "remind",
+        "escalate",
+        "veto_window",
+        "ended",
+        "receipt",
+        "unknown",
+        "task",
+        "task_remind",
+    ],
+    "RunStatus": ["running", "succeeded", "failed", "stopped"],
 }
 
 
@@ -152,6 +184,7 @@ def test_wire_names_are_the_ones_that_running_workflows_know() -> None:
     assert wire.incident_workflow_id("acme", "inc-1") == "incident:acme:inc-1"
     assert wire.action_workflow_id("acme", "act-1") == "action:acme:act-1"
     assert wire.approval_workflow_id("acme", "act-1") == "approval:acme:act-1"
+    assert wire.playbook_workflow_id("acme", "pbr-1") == "playbook:acme:pbr-1"
     assert wire.investigation_workflow_id("acme", "inc-1", 3) == "investigation:acme:inc-1:3"
 
 
@@ -177,7 +210,12 @@ def test_the_nodes_of_the_graph_are_the_ones_that_histories_hold() -> None:
 
 @pytest.mark.parametrize(
     ("module", "fields"),
-    [(messages, FIELDS), (action_messages, ACTION_FIELDS), (investigation_messages, INVESTIGATION_FIELDS)],
+    [
+        (messages, FIELDS),
+        (action_messages, ACTION_FIELDS),
+        (investigation_messages, INVESTIGATION_FIELDS),
+        (playbook_messages, PLAYBOOK_FIELDS),
+    ],
 )
 def test_messages_have_the_fields_that_histories_hold(module: ModuleType, fields: dict[str, list[str]]) -> None:
     found = {
@@ -188,12 +226,12 @@ def test_messages_have_the_fields_that_histories_hold(module: ModuleType, fields
     assert found == fields
 
 
-@pytest.mark.parametrize("kind", [ProposalStatus, ApprovalOutcome, VoteDecision, PrincipalKind, NoticeKind])
+@pytest.mark.parametrize("kind", [ProposalStatus, ApprovalOutcome, VoteDecision, PrincipalKind, NoticeKind, RunStatus])
 def test_the_words_in_messages_of_actions_are_the_ones_that_histories_hold(kind: type[StrEnum]) -> None:
     assert [member.value for member in kind] == WORDS[kind.__name__]
 
 
-@pytest.mark.parametrize("module", [messages, action_messages, investigation_messages])
+@pytest.mark.parametrize("module", [messages, action_messages, investigation_messages, playbook_messages])
 def test_every_message_is_frozen(module: ModuleType) -> None:
     for _, kind in inspect.getmembers(module, inspect.isclass):
         if dataclasses.is_dataclass(kind):
