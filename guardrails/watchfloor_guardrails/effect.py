@@ -121,4 +121,9 @@ class ActionTarget(Protocol):
 
 def tool_pin(target: ActionTarget) -> str:
     """SHA-256 over what a tool is: another implementation, version or name is another pin."""
-    return hashlib.sha256(canonical({"tool": target.tool, "kind": target.kind, "version": target.version})).hexdigest()
+    return pin_of(target.tool, target.kind, target.version)
+
+
+def pin_of(tool: str, kind: str, version: str) -> str:
+    """The pin of a tool of this name, kind and version."""
+    return hashlib.sha256(canonical({"tool": tool, "kind": kind, "version": version})).hexdigest()

@@ -113,6 +113,6 @@ def _checks() -> Sequence[tuple[str, Check]]:
         ("payload keys", key_files.payload_ring),
         ("kill switches", restraints.kill_switches),
         ("freezes", restraints.freezes),
-        ("leases", restraints.leases),
+        ("leases", configuration.leases),
         ("approvals", restraints.approvals),
     )

@@ -192,7 +192,7 @@ def test_what_another_tool_pin_holds_in_force_is_a_warning(settings: Settings, s
     file = settings.data_dir / "targets.yaml"
     entry = "targets:\n  - {tool: edge, kind: blocklist, tenants: '*', file: '/srv/%s/{tenant}.txt'%s}\n"
     file.write_text(entry % ("lists", ""))
-    assert run(restraints.leases, settings).health is Health.OK
+    assert run(configuration.leases, settings).health is Health.OK
     pin = tool_pin(ActionTargets.load(settings).of("default", "edge"))
     incident_id = plant_incidents(sqlite_store, settings, "default", eve_lines(12))[0]
     held, ended = (plant_draft(sqlite_store, "default", incident_id, target=f"198.51.100.{n}") for n in (1, 2))
@@ -207,13 +207,13 @@ def test_what_another_tool_pin_holds_in_force_is_a_warning(settings: Settings, s
                     target_value="198.51.100.1", opened_us=1, state=state,
                 )
             )  # fmt: skip
-    assert run(restraints.leases, settings).health is Health.OK
+    assert run(configuration.leases, settings).health is Health.OK
 
     file.write_text(entry % ("lists", ", never: [198.51.100.0/24]"))
-    assert run(restraints.leases, settings).health is Health.OK, "what only restricts makes no other tool"
+    assert run(configuration.leases, settings).health is Health.OK, "what only restricts makes no other tool"
 
     file.write_text(entry % ("elsewhere", ""))
-    finding = run(restraints.leases, settings)
+    finding = run(configuration.leases, settings)
     assert finding.health is Health.WARN
     assert finding.found == (
         f"1 in force by another tool pin: default: deny ip \"198.51.100.1\" ({held}), the tool 'edge' acts in another "
@@ -222,7 +222,7 @@ def test_what_another_tool_pin_holds_in_force_is_a_warning(settings: Settings, s
     assert "action undo" in finding.remedy
 
     file.write_text((entry % ("lists", "")).replace("edge", "other"))
-    assert "there is no tool 'edge' any more" in run(restraints.leases, settings).found
+    assert "there is no tool 'edge' any more" in run(configuration.leases, settings).found
 
 
 def test_a_proposal_is_named_once_half_of_its_time_is_over(settings: Settings, sqlite_store: Store) -> None:

@@ -99,10 +99,15 @@ class ConfiguredTarget(ABC, Generic[OptionsT]):
         self.slot = slot
         self.options = options
         self.action_classes = self.classes if slot.action_classes is None else self.classes & slot.action_classes
-        # What the options point at is part of how the action is done: another file or firewall is another tool pin.
-        told = canonical(options.model_dump(mode="json", exclude=set(self.restricting)))
-        self.version = f"{self.revision}+{hashlib.sha256(told).hexdigest()[:16]}"
+        self.version = self.version_of(options)
         self.least_privilege = self.privileges()
+
+    @classmethod
+    def version_of(cls, options: ToolOptions) -> str:
+        """The version of a tool with these options, without making one."""
+        # What the options point at is part of how the action is done: another file or firewall is another tool pin.
+        told = canonical(options.model_dump(mode="json", exclude=set(cls.restricting)))
+        return f"{cls.revision}+{hashlib.sha256(told).hexdigest()[:16]}"
 
     @classmethod
     def faults(cls, options: OptionsT, *, is_shared: bool) -> Iterator[str]:  # noqa: ARG003 - for those who override it

@@ -22,7 +22,7 @@ from watchfloor_connectors.yaml_lines import Document, Location, load_yaml
 from watchfloor_core.errors import ConfigurationError, NotFoundError, Problem
 from watchfloor_core.settings import Settings
 from watchfloor_guardrails.catalogue import CATALOGUE
-from watchfloor_guardrails.effect import ActionTarget
+from watchfloor_guardrails.effect import ActionTarget, pin_of
 
 FILE_NAME: Final = "targets.yaml"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -43,6 +43,11 @@ class Entry:
     def serves(self, tenant: str) -> bool:
         # A tenant's name becomes part of paths, so nothing that is none gets so far.
         return _NAME.fullmatch(tenant) is not None and (self.tenants is None or tenant in self.tenants)
+
+    @property
+    def pin(self) -> str:
+        """Of the tool that is made from it, for whichever tenant."""
+        return pin_of(self.tool, self.kind.kind, self.kind.version_of(self.options))
 
 
 class ActionTargets:
@@ -67,6 +72,10 @@ class ActionTargets:
             if entry.tool == tool and entry.serves(tenant):
                 return self._target(entry, tenant)
         raise NotFoundError(f"tenant {tenant!r} has no tool {tool!r}; tools are configured in {FILE_NAME}")
+
+    def pin_of(self, tenant: str, tool: str) -> str | None:
+        """The pin of the tool of that name, which is not made; None where this tenant has none such."""
+        return next((entry.pin for entry in self.entries if entry.tool == tool and entry.serves(tenant)), None)
 
     def for_class(self, tenant: str, action_class: str) -> ActionTarget | None:
         """The tenant's first tool that does the class, in the order of the file."""

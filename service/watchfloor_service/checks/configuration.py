@@ -18,11 +18,13 @@ from watchfloor_connectors.targets.registry import FILE_NAME as TARGETS_FILE
 from watchfloor_connectors.targets.registry import ActionTargets
 from watchfloor_core.errors import WatchfloorError
 from watchfloor_core.settings import Settings
-from watchfloor_core.untrusted import escape_untrusted
+from watchfloor_core.untrusted import escape_untrusted, quote_untrusted
 from watchfloor_guardrails.autonomy import load_matrix
 from watchfloor_service.checks.looking import existing_store
+from watchfloor_service.checks.restraints import some
 from watchfloor_service.doctor import Finding, Health, failed
 from watchfloor_service.supervision.running import find_running
+from watchfloor_workflows.authority.stray_leases import stray_leases
 from watchfloor_workflows.plugged.loading import load_endorsers, load_engine, load_tools
 from watchfloor_workflows.policy import PolicyFile, policy_path
 from watchfloor_workflows.source_settings import context_settings, context_shelf, log_settings, log_shelf
@@ -147,3 +149,25 @@ def channels(settings: Settings) -> Finding:
     except WatchfloorError as error:
         return failed(error, f"mend {file}; secrets that it names by env: must be set where `watchfloor up` starts")
     return Finding(Health.OK, f"{len(found)}: {', '.join(sorted(one.name for one in found))}")
+
+
+def leases(settings: Settings) -> Finding:
+    """Containments whose end the configured tools cannot bring about."""
+    pin_of = ActionTargets.load(settings).pin_of
+    with existing_store(settings) as store:
+        if store is None:
+            return Finding(Health.OK, "nothing is contained")
+        with store.read() as connection:
+            found = list(stray_leases(connection, pin_of))
+    if not found:
+        return Finding(Health.OK, "all that is in force can be ended by its tool")
+    named = some(
+        [f"{one.tenant}: {one.action_class} {quote_untrusted(one.target_value, 80)} ({one.proposal_id}), {one.why}"
+         for one in found]
+    )  # fmt: skip
+    return Finding(
+        Health.WARN,
+        f"{len(found)} in force by another tool pin: {named}",
+        "put the tool's entry in targets.yaml back as it was, `watchfloor action undo ID`, and then change it; or take "
+        "them back by hand where they are",
+    )

@@ -6,11 +6,10 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from watchfloor_connectors.targets.registry import ActionTargets
 from watchfloor_core.clock import MICROSECONDS, now_us, to_iso
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.schema_authority import action_proposal, freeze
-from watchfloor_core.untrusted import escape_untrusted, quote_untrusted
+from watchfloor_core.untrusted import escape_untrusted
 from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_guardrails.switches import ALL
 from watchfloor_service.checks.looking import existing_store
@@ -19,7 +18,6 @@ from watchfloor_workflows.authority.freezes import list_freezes
 from watchfloor_workflows.authority.kill_switch import list_switches, read_switches
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.sealing import terms_of
-from watchfloor_workflows.authority.stray_leases import stray_leases
 
 SHOWN: Final = 5
 """So many of a kind are named."""
@@ -37,7 +35,7 @@ def kill_switches(settings: Settings) -> Finding:
             engaged = [one for one in list_switches(connection) if one.is_engaged]
     if not engaged:
         return Finding(Health.OK, "none is engaged")
-    said = _some([f"{one.scope} since {to_iso(one.changed_us)} by {one.changed_by}: {one.reason}" for one in engaged])
+    said = some([f"{one.scope} since {to_iso(one.changed_us)} by {one.changed_by}: {one.reason}" for one in engaged])
     return Finding(Health.WARN, said, "`watchfloor kill release SCOPE` when what it was for is over")
 
 
@@ -53,35 +51,13 @@ def freezes(settings: Settings) -> Finding:
             found = [(tenant, one) for tenant in tenants for one in list_freezes(connection, tenant)]
     if not found:
         return Finding(Health.OK, "none in force")
-    said = _some(
+    said = some(
         [f"{tenant}: {one.action_class} since {to_iso(one.since_us)} ({one.proposal_id})" for tenant, one in found]
     )
     return Finding(
         Health.WARN,
         said,
         "look at the targets (`watchfloor action show ID`), then `watchfloor action lift-freeze CLASS`",
-    )
-
-
-def leases(settings: Settings) -> Finding:
-    """Containments whose end the configured tools cannot bring about."""
-    tools = ActionTargets.load(settings)
-    with existing_store(settings) as store:
-        if store is None:
-            return Finding(Health.OK, "nothing is contained")
-        with store.read() as connection:
-            found = list(stray_leases(connection, tools))
-    if not found:
-        return Finding(Health.OK, "all that is in force can be ended by its tool")
-    named = _some(
-        [f"{one.tenant}: {one.action_class} {quote_untrusted(one.target_value, 80)} ({one.proposal_id}), {one.why}"
-         for one in found]
-    )  # fmt: skip
-    return Finding(
-        Health.WARN,
-        f"{len(found)} in force by another tool pin: {named}",
-        "put the tool's entry in targets.yaml back as it was, `watchfloor action undo ID`, and then change it; or take "
-        "them back by hand where they are",
     )
 
 
@@ -98,7 +74,7 @@ def approvals(settings: Settings) -> Finding:
     counted = f"{len(waiting)} wait" + (", or more" if len(waiting) == LOOKED_AT else "")
     if not late:
         return Finding(Health.OK, f"{counted}, none past half of its time")
-    named = _some([f"{one.tenant}: {one.id} until {to_iso(one.deadline_us or 0)}" for one in late])
+    named = some([f"{one.tenant}: {one.id} until {to_iso(one.deadline_us or 0)}" for one in late])
     return Finding(
         Health.INFO,
         f"{counted}, {len(late)} past half of its time: {named}",
@@ -121,6 +97,7 @@ def _is_half_over(stored: StoredProposal, at_us: int) -> bool:
     return terms is not None and 2 * (terms.deadline_us - at_us) < terms.wait_s * MICROSECONDS
 
 
-def _some(lines: list[str]) -> str:
+def some(lines: list[str]) -> str:
+    """A few of them in one line, and how many more there are."""
     more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return escape_untrusted("; ".join(lines[:SHOWN])) + more

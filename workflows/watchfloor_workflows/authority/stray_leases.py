@@ -6,18 +6,18 @@ the new one, finds nothing there, and what was done stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, select
 
-from watchfloor_core.errors import NotFoundError, RecordError, WatchfloorError
+from watchfloor_core.errors import RecordError
 from watchfloor_core.store.schema_authority import action_proposal, lease
-from watchfloor_guardrails.effect import tool_pin
 from watchfloor_guardrails.proposal import parse_preimage
-from watchfloor_workflows.authority.executing import Tools
 
+PinOf = Callable[[str, str], "str | None"]
+"""Of a tenant's tool of that name, its pin; None where there is no such tool."""
 MAX_LOOKED_AT: Final = 10_000
 """The oldest."""
 
@@ -33,8 +33,8 @@ class StrayLease:
     why: str
 
 
-def stray_leases(connection: Connection, tools: Tools) -> Iterator[StrayLease]:
-    """Those of every tenant, the oldest first. Nothing is asked of the tools; their pins are compared."""
+def stray_leases(connection: Connection, pin_of: PinOf) -> Iterator[StrayLease]:
+    """Those of every tenant, the oldest first. No tool is made or asked; pins are compared."""
     rows = connection.execute(
         select(lease, action_proposal.c.preimage)
         .join(
@@ -46,20 +46,16 @@ def stray_leases(connection: Connection, tools: Tools) -> Iterator[StrayLease]:
         .limit(MAX_LOOKED_AT)
     )
     for row in rows:
-        why = _why(tools, row.tenant, row.tool, row.preimage)
+        why = _why(pin_of(row.tenant, row.tool), row.tool, row.preimage)
         if why is not None:
             yield StrayLease(row.tenant, row.proposal_id, row.action_class, row.tool, row.target_value, why)
 
 
-def _why(tools: Tools, tenant: str, tool: str, preimage: str | None) -> str | None:
+def _why(pin: str | None, tool: str, preimage: str | None) -> str | None:
+    if pin is None:
+        return f"there is no tool {tool!r} any more"
     try:
         made_by = parse_preimage((preimage or "").encode()).tool_pin
     except RecordError:
         return "its proposal cannot be read"
-    try:
-        now = tools.of(tenant, tool)
-    except NotFoundError:
-        return f"there is no tool {tool!r} any more"
-    except WatchfloorError as error:
-        return f"the tool {tool!r} cannot be made: {error}"
-    return None if tool_pin(now) == made_by else f"the tool {tool!r} acts in another way or at another place since"
+    return None if pin == made_by else f"the tool {tool!r} acts in another way or at another place since"
