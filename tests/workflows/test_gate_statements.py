@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -53,7 +53,7 @@ def counted() -> Iterator[Counts]:
         else:
             counts.awaited += 1
 
-    listeners = {"begin": begin, "before_cursor_execute": execute}
+    listeners: dict[str, Callable[..., None]] = {"begin": begin, "before_cursor_execute": execute}
     for name, listener in listeners.items():
         event.listen(Engine, name, listener)
     try:
