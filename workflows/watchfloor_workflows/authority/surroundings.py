@@ -145,9 +145,9 @@ def surroundings(
 ) -> ActionContext:
     """The context of a ruling now, on the switches given, or read here where none are.
 
-    With ``lock`` the action is about to be done, and the switches are read whatever was given. A stop that comes later then waits until the transaction ends; the
-    effect is noted, so that two steps of one run cannot each find that the other has not happened yet; and the tenant
-    begins no other containment meanwhile.
+    With ``lock`` the action is about to be done, and the switches are read whatever was given. A stop that comes later
+    then waits until the transaction ends; the effect is noted, so that two steps of one run cannot each find that the
+    other has not happened yet; and the tenant begins no other containment meanwhile.
     """
     draft, tenant = stored.draft, proposal.tenant
     if switches is None or lock:
