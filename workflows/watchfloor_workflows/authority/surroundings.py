@@ -42,7 +42,7 @@ from watchfloor_workflows.standing import INCIDENT_COLUMNS, StoredIncident, inci
 HOUR_US: Final = 3_600 * MICROSECONDS
 _RECENT: Final = 20
 """Outcomes that a breaker looks at."""
-_EFFECT: Final = frozenset({Fact.OUTWARD_EFFECT})
+_OUTWARD: Final = frozenset({Fact.OUTWARD_EFFECT})
 # One question for all that is a single row: what a ruling costs beside its own work is round trips to the store.
 _SPENT: Final = (
     select(func.count())
@@ -157,7 +157,7 @@ def surroundings(
         # Locks first: what is read before one of them is had may be out of date by then.
         if proposal.known_class is not None and proposal.known_class.is_containment:
             lock_containments(connection, tenant)
-        keep_facts(connection, tenant, stored.incident_id, _EFFECT, stored.id, now_us)
+        keep_facts(connection, tenant, stored.incident_id, _OUTWARD, stored.id, now_us)
     standing = _standing(connection, stored, proposal, now_us)
     held = standing.incident
     return ActionContext(
@@ -174,7 +174,7 @@ def surroundings(
         spending=standing.spending,
         is_held=standing.is_held,
         # Every action is an effect outside; what it rests on was noted when it was sealed.
-        facts_touched=standing.facts | _EFFECT,
+        facts_touched=standing.facts | _OUTWARD,
         dark_sources=(),
         evidence_editors=evidence_editors(connection, tenant, stored.incident_id) if standing.is_edited else (),
         groups=standing.groups,
