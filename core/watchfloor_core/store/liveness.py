@@ -29,11 +29,11 @@ def replace_dead_connections(engine: Engine) -> None:
     @event.listens_for(engine, "checkout")
     def look(connection: Any, entry: Any, _proxy: object) -> None:
         given_back = entry.info.get(_GIVEN_BACK)
-        # One that was just made has not been given back yet.
-        if given_back is None or (time.monotonic() - given_back < IDLE_S and not _has_unread(connection.fileno())):
-            return
+        if given_back is None:
+            return  # it was just made
         try:
-            engine.dialect.do_ping(connection)
+            if time.monotonic() - given_back >= IDLE_S or _has_unread(connection.fileno()):
+                engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError from error
 

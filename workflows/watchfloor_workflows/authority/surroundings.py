@@ -142,14 +142,14 @@ def surroundings(
     switches: SwitchReading | None = None,
     lock: bool = False,
 ) -> ActionContext:
-    """The context of a ruling now, on switches that were just read or None.
+    """The context of a ruling now, on the switches given, or read here where none are.
 
-    With ``lock`` the action is about to be done. A stop that comes later then waits until the transaction ends; the
-    effect is noted, so that two steps of one run cannot each find that the other has not happened yet; and the tenant
-    begins no other containment meanwhile.
+    With ``lock`` the action is about to be done, and the switches are read whatever was given. A stop that comes later
+    then waits until the transaction ends; the effect is noted, so that two steps of one run cannot each find that the
+    other has not happened yet; and the tenant begins no other containment meanwhile.
     """
     draft, tenant = stored.draft, proposal.tenant
-    if switches is None:
+    if switches is None or lock:
         scopes = scopes_of(tenant, proposal.action_class, proposal.tool, proposal.proposer.name)
         switches = read_switches(connection, scopes, lock=lock)
     if lock:
