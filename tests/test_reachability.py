@@ -336,7 +336,7 @@ def test_the_one_activity_with_effects_outside_is_the_executors() -> None:
     telling = {name for name, what in ACTIVITIES.items() if what == TELLS}
 
     assert outside == {wire.EXECUTE_ACTION}
-    assert telling == {wire.ANNOUNCE}
+    assert telling == {wire.ANNOUNCE, wire.TELL_TASK}
     assert registered(ExecutorActivities).keys() == {wire.OBSERVE_TARGET, wire.EXECUTE_ACTION}
 
 

@@ -18,7 +18,7 @@ watchfloor.proposal watchfloor.approval_request watchfloor.approval_vote watchfl
 watchfloor.execution watchfloor.receipt watchfloor.lease watchfloor.kill_switch watchfloor.freeze watchfloor.policy
 watchfloor.principal watchfloor.approver_key watchfloor.refusal watchfloor.notify
 watchfloor.invoke_agent watchfloor.chat watchfloor.execute_tool
-watchfloor.investigation watchfloor.correction watchfloor.investigate watchfloor.question
+watchfloor.investigation watchfloor.correction watchfloor.investigate watchfloor.question watchfloor.playbook
 """
 
 ATTRIBUTES = """
@@ -41,6 +41,7 @@ watchfloor.verdict watchfloor.waiting watchfloor.workflow.id watchfloor.workflow
 watchfloor.proposal.id watchfloor.proposal.digest watchfloor.proposer watchfloor.tool.name
 watchfloor.approval.decision watchfloor.approval.channel watchfloor.grant.id watchfloor.outcome
 watchfloor.kill.scope watchfloor.kill.epoch watchfloor.refusal.code
+watchfloor.playbook.id watchfloor.playbook.run_id watchfloor.playbook.digest watchfloor.playbook.step_id
 gen_ai.usage.cache_read.input_tokens watchfloor.cost.micro_usd watchfloor.usage.estimated
 watchfloor.prompt.name watchfloor.prompt.version watchfloor.prompt.digest
 watchfloor.model.position watchfloor.model.attempt
