@@ -57,10 +57,12 @@ def fill(playbook: Playbook, candidates: Sequence[Candidate], incident_id: str) 
     ``candidates``: the best first. Where the first choice does not meet the playbook's precondition, the next ones are
     tried, in order.
     """
-    ours = of_playbook(playbook)
     declared = playbook.head.playbook_variables
+    bindings = of_playbook(playbook).bindings
+    # What is needed chooses first; else by name: in canonical JSON the order of a file is gone.
+    order = sorted(bindings, key=lambda name: (not _is_needed(declared[name]), name))
     first: Filling | None = None
-    for chosen in islice(_choices(list(ours.bindings.items()), declared, candidates), MOST_TRIED):
+    for chosen in islice(_choices([(name, bindings[name]) for name in order], declared, candidates), MOST_TRIED):
         found = _filling(playbook, chosen, incident_id)
         if found.fits:
             return found
@@ -83,6 +85,10 @@ def _choices(
             yield {name: one, **below}
     if not fitting:
         yield from _choices(rest, declared, candidates)
+
+
+def _is_needed(declared: Variable) -> bool:
+    return declared.external and declared.value is None
 
 
 def _fits(one: Candidate, name: str, binding: Binding, declared: Variable) -> bool:

@@ -238,7 +238,8 @@ class Machine:
         if declared is None:
             raise RecordError(f"{name!r} is not a variable here")
         value = value_of(name, declared)
-        for case, following in step.cases.items():
+        # Two cases may be one value written in two ways; in canonical JSON the order of a file is gone.
+        for case, following in sorted(step.cases.items()):
             if case != "default" and value_of("the case", declared.model_copy(update={"value": case})) == value:
                 return following
         return step.cases.get("default")
