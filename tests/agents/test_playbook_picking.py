@@ -177,9 +177,10 @@ def test_variables_are_filled_with_the_labels_of_the_fields_that_name_the_entiti
         "__u__": Held("EVE", Integrity.EXTERNAL),
         "__a__": Held("203.0.113.7", Integrity.SENSOR),
     }
+    assert one.others == {"__a__": ("10.0.0.9",)}
     assert one.reason == (
         "it answers T1003.001 (as T1003) by F1; "
-        '__a__ is the ip "203.0.113.7" (involved, F3, sensor), '
+        '__a__ is the ip "203.0.113.7" (involved, F3, sensor; 1 more would do), '
         '__h__ is the host "ws-4" (compromised, F1 F2, sensor), '
         '__u__ is the user "EVE" (involved, F1, external)'
     )
@@ -333,12 +334,12 @@ def test_each_playbook_of_the_library_is_picked_for_each_technique_that_it_answe
     [
         (
             "cmd_lsass_memory_dumpert_syscalls.zip",
-            ["Credentials taken from a host"],
+            ["Credentials taken from a host", "Logs cleared or defences switched off"],
             {"__host__": "workstation5", "__user__": "wardog", "__file__": "C:\\Windows\\Temp\\dumpert.dmp"},
         ),
         (
             "cmd_psexec_lsa_secrets_dump.zip",
-            ["From one host to another", "Credentials taken from a host"],
+            ["From one host to another", "Credentials taken from a host", "Logs cleared or defences switched off"],
             {"__host__": "workstation5", "__user__": "wardog"},
         ),
     ],

@@ -64,6 +64,19 @@ def test_two_variables_of_one_binding_take_two_entities_and_the_second_stays_emp
     assert filled(playbook) == {}
 
 
+def test_what_would_have_done_as_well_is_told_for_people_to_choose_from() -> None:
+    playbook = book(
+        {"__a__": {"type": "ipv4-addr"}, "__u__": STRING}, {"__a__": {"entity": "ip"}, "__u__": {"entity": "user"}}
+    )
+    some = [one("ip", "192.0.2.1"), one("ip", "2001:db8::1"), one("ip", "192.0.2.2"), one("user", "ana")]
+    others = fill(playbook, some, "inc-1").others
+
+    assert {name: [each.held.value for each in found] for name, found in others.items()} == {
+        "__a__": ["192.0.2.2"],
+        "__u__": [],
+    }
+
+
 def test_labels_go_with_what_fills_and_the_incident_is_named() -> None:
     playbook = book({"__a__": STRING, "__incident_id__": OUTSIDE}, {"__a__": {"entity": "user"}})
     found = fill(playbook, [one("user", "eve", label=Integrity.EXTERNAL)], "inc-1")

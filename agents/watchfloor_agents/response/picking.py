@@ -57,6 +57,8 @@ class Pick:
     playbook: Playbook
     values: Values
     """What its run is given: each variable with the label of the entity that fills it."""
+    others: Mapping[str, tuple[str, ...]]
+    """By variable, other entities of the report that would do, the best first; only variables that have some."""
     matches: tuple[TechniqueMatch, ...]
     """The strongest first."""
     weight: float
@@ -152,7 +154,8 @@ def _considered(
     rest = f"; not filled: {', '.join(unfilled)}" if unfilled else ""
     told = _told(filling, report)
     reason = _answers(matches) + (f"; {told}" if told else "") + rest
-    return Pick(playbook, filling.values, matches, _weight(matches, report), reason)
+    others = {name: tuple(str(one.held.value) for one in some) for name, some in filling.others.items() if some}
+    return Pick(playbook, filling.values, others, matches, _weight(matches, report), reason)
 
 
 def _weight(matches: Iterable[TechniqueMatch], report: Report) -> float:
@@ -216,8 +219,10 @@ def _told(filling: Filling, report: Report) -> str:
         held = candidate.held
         entity = scopes[candidate.kind.value, str(held.value)]
         label = f"{held.integrity.name.lower()}{f', vouched for by {held.endorsed_by}' if held.endorsed_by else ''}"
+        others = len(filling.others[name])
+        beside = f"; {others} more would do" if others else ""
         told.append(
             f"{name} is the {candidate.kind} {quote_untrusted(str(held.value), _SHOWN)} "
-            f"({entity.scope}, {_ids(entity.finding_ids)}, {label})"
+            f"({entity.scope}, {_ids(entity.finding_ids)}, {label}{beside})"
         )
     return ", ".join(told)
