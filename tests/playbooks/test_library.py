@@ -38,15 +38,13 @@ IDS = {
     "web-shell": "playbook--720a3b3c-8060-4acf-92d5-e1767671ea55",
 }
 """They stay: approvals, certificates and other playbooks name a playbook by its id."""
-TESTS = Path(__file__).parent / "library"
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "playbook-library.md").read_text("utf-8")
 every = pytest.mark.parametrize("one", library(), ids=lambda one: one.name)
 
 
 def scenarios_of(one: LibraryPlaybook) -> tuple[ScenarioTest, ...]:
-    file = TESTS / f"{one.name}.tests.yaml"
-    scenarios = read_scenarios(file.read_text("utf-8"), file.name)
-    assert (TESTS / scenarios.playbook).resolve().stem == one.name
+    scenarios = read_scenarios(one.tests, f"{one.name}.tests.yaml")
+    assert scenarios.playbook == f"{one.name}.json"
     return scenarios.tests(one.playbook)
 
 
