@@ -38,6 +38,8 @@ class Filling:
 
     filled: Mapping[str, Candidate]
     """By variable."""
+    others: Mapping[str, tuple[Candidate, ...]]
+    """By variable, what would have done as well: for people to choose from."""
     values: Values
     """What a run is given: the above, and the incident's id where the playbook asks for it."""
     missing: tuple[str, ...]
@@ -57,15 +59,17 @@ def fill(playbook: Playbook, candidates: Sequence[Candidate], incident_id: str) 
     ``candidates``: the best first. Where the first choice does not meet the playbook's precondition, the next ones are
     tried, in order.
     """
-    ours = of_playbook(playbook)
     declared = playbook.head.playbook_variables
+    bindings = of_playbook(playbook).bindings
+    # What is needed chooses first; else by name: in canonical JSON the order of a file is gone.
+    order = sorted(bindings, key=lambda name: (not _is_needed(declared[name]), name))
     first: Filling | None = None
-    for chosen in islice(_choices(list(ours.bindings.items()), declared, candidates), MOST_TRIED):
-        found = _filling(playbook, chosen, incident_id)
+    for chosen in islice(_choices([(name, bindings[name]) for name in order], declared, candidates), MOST_TRIED):
+        found = _filling(playbook, chosen, candidates, incident_id)
         if found.fits:
             return found
         first = first or found
-    return first or _filling(playbook, {}, incident_id)
+    return first or _filling(playbook, {}, candidates, incident_id)
 
 
 def _choices(
@@ -85,6 +89,10 @@ def _choices(
         yield from _choices(rest, declared, candidates)
 
 
+def _is_needed(declared: Variable) -> bool:
+    return declared.external and declared.value is None
+
+
 def _fits(one: Candidate, name: str, binding: Binding, declared: Variable) -> bool:
     roles = {binding.role} if binding.role is not None else set(EntityRole) - {EntityRole.OBSERVER}
     if one.kind is not binding.entity or not roles & one.roles:
@@ -96,13 +104,19 @@ def _fits(one: Candidate, name: str, binding: Binding, declared: Variable) -> bo
     return True
 
 
-def _filling(playbook: Playbook, chosen: Mapping[str, Candidate], incident_id: str) -> Filling:
-    declared = playbook.head.playbook_variables
+def _filling(
+    playbook: Playbook, chosen: Mapping[str, Candidate], candidates: Sequence[Candidate], incident_id: str
+) -> Filling:
+    declared, bindings = playbook.head.playbook_variables, of_playbook(playbook).bindings
+    others = {
+        name: tuple(one for one in candidates if one is not taken and _fits(one, name, bindings[name], declared[name]))
+        for name, taken in chosen.items()
+    }
     values = {name: one.held for name, one in chosen.items()}
     if INCIDENT in declared and not declared[INCIDENT].constant:
         values[INCIDENT] = Held(incident_id, Integrity.DERIVED)
     missing = tuple(name for name, one in declared.items() if one.external and one.value is None and name not in values)
-    return Filling(chosen, values, missing, None if missing else precondition_problem(playbook, values))
+    return Filling(chosen, others, values, missing, None if missing else precondition_problem(playbook, values))
 
 
 def precondition_problem(playbook: Playbook, values: Values) -> str | None:

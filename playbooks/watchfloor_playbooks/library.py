@@ -23,6 +23,8 @@ class LibraryPlaybook:
     playbook: Playbook
     digest: str
     """SHA-256 of its canonical form, in hex."""
+    tests: str
+    """Its tests, as `watchfloor_playbooks.running.scenario_file` reads them; their first line names its file."""
 
     @property
     def ours(self) -> PlaybookExtension:
@@ -36,8 +38,10 @@ def library() -> tuple[LibraryPlaybook, ...]:
     found = []
     for file in sorted(folder.iterdir(), key=lambda one: one.name):
         if file.name.endswith(".json"):
+            name = file.name.removesuffix(".json")
             playbook = load(file.read_bytes(), file.name, is_strict=True)
-            found.append(LibraryPlaybook(file.name.removesuffix(".json"), playbook, digest_of(playbook.content)))
+            tests = (folder / f"{name}.tests.yaml").read_text("utf-8")
+            found.append(LibraryPlaybook(name, playbook, digest_of(playbook.content), tests))
     return tuple(found)
 
 

@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from watchfloor_guardrails.catalogue import CATALOGUE
 from watchfloor_playbooks.extension import INCIDENT, of_step
@@ -15,13 +17,15 @@ from watchfloor_playbooks.model import ActionStep
 from watchfloor_playbooks.objects import WatchfloorCommand
 from watchfloor_playbooks.running.expectation import differences
 from watchfloor_playbooks.running.lowering import MANUAL_MS, unsupported
-from watchfloor_playbooks.running.scenario import play
+from watchfloor_playbooks.running.scenario import Answer, Outcome, Scenario, play
 from watchfloor_playbooks.running.scenario_file import ScenarioTest, read_scenarios
+from watchfloor_playbooks.running.values import Held
 
 IDS = {
     "brute-force": "playbook--af0a4466-1315-471a-a657-b092ec2d6930",
     "credential-dumping": "playbook--0e01a8c2-f69d-4e07-98ce-3ed8ef594852",
     "dns-exfiltration": "playbook--b88c7118-e873-4325-9a83-c0872d9fcbb7",
+    "impaired-defences": "playbook--3b91e4bd-6bff-482e-bc50-c2b08e187b46",
     "insider-download": "playbook--77023f87-ec3a-4324-b625-10171f254721",
     "lateral-movement": "playbook--191355d8-99db-47e1-a208-f2507054cf23",
     "leaked-cloud-key": "playbook--096421f4-3a89-43df-9b57-96e4c0673690",
@@ -34,15 +38,13 @@ IDS = {
     "web-shell": "playbook--720a3b3c-8060-4acf-92d5-e1767671ea55",
 }
 """They stay: approvals, certificates and other playbooks name a playbook by its id."""
-TESTS = Path(__file__).parent / "library"
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "playbook-library.md").read_text("utf-8")
 every = pytest.mark.parametrize("one", library(), ids=lambda one: one.name)
 
 
 def scenarios_of(one: LibraryPlaybook) -> tuple[ScenarioTest, ...]:
-    file = TESTS / f"{one.name}.tests.yaml"
-    scenarios = read_scenarios(file.read_text("utf-8"), file.name)
-    assert (TESTS / scenarios.playbook).resolve().stem == one.name
+    scenarios = read_scenarios(one.tests, f"{one.name}.tests.yaml")
+    assert scenarios.playbook == f"{one.name}.json"
     return scenarios.tests(one.playbook)
 
 
@@ -134,6 +136,49 @@ def test_what_cannot_be_undone_is_told_before(one: LibraryPlaybook) -> None:
     assert told
     assert "stop process" not in classes or "process" in told
     assert "stop session" not in classes or "sessions" in told or "process" in told
+
+
+DISRUPTIVE = frozenset({"disable user", "contain host", "contain file", "stop process", "stop session", "disable app"})
+JUDGED = frozenset({"__is_confirmed__", "__did_enter__", "__is_theirs__", "__may_act__", "__did_succeed__"})
+"""What people answer before anything of ours is disturbed."""
+
+
+@every
+@settings(max_examples=25)
+@given(draw=st.data())
+def test_however_people_and_tools_answer_it_ends_and_disturbs_nothing_that_was_not_judged(
+    one: LibraryPlaybook, draw: st.DataObject
+) -> None:
+    declared = one.playbook.head.playbook_variables
+    given = {name: Held("x") for name, variable in declared.items() if variable.external and variable.value is None}
+    given |= {"__key__": Held("AKIAIOSFODNN7EXAMPLE")} if "__key__" in declared else {}
+    given |= {"__app__": Held("0f8cd1cb-6a5f-4f34-9e1c-1f0b8a3c7c11")} if "__app__" in declared else {}
+    for name, value in (("__user__", "eve"), ("__file__", "/x"), ("__process__", "9@1"), ("__address__", "192.0.2.7")):
+        if name in declared and draw.draw(st.booleans()):
+            given[name] = Held(value)
+    outcomes = st.sampled_from([Outcome.SUCCEEDED, Outcome.SUCCEEDED, Outcome.DENIED, Outcome.UNANSWERED])
+    values = st.sampled_from(["true", "false"])
+    answers = {}
+    for id_, step in one.playbook.steps.items():
+        if isinstance(step, ActionStep):
+            said = {
+                name: Held(draw.draw(values) if declared[name].type == "bool" else "y") for name in step.out_args or ()
+            }
+            answers[id_] = (Answer(outcome=draw.draw(outcomes), values=said),)
+    played = play(one.playbook, Scenario(given, answers))
+
+    assert played.status.is_over
+    telling = [work.text.value for _, work in played.tasks] + [work.action_class for _, work in played.proposals]
+    assert telling or played.reason == "its precondition does not hold"
+    judged = {
+        name
+        for id_, _ in played.tasks
+        if answers[id_][0].outcome is Outcome.SUCCEEDED
+        for name in answers[id_][0].values
+    }
+    disturbing = [work.action_class for _, work in played.proposals if work.action_class in DISRUPTIVE]
+    at_once = ["contain host"] if one.name == "ransomware-host" else []
+    assert judged & JUDGED or disturbing in ([], at_once)
 
 
 def test_messages_hold_no_text_of_an_attacker() -> None:

@@ -49,3 +49,16 @@ def test_a_copy_replaces_no_file_and_is_of_one_that_is_there(tmp_path: Path) -> 
     missing = run("copy", "fishing")
     assert missing.exit_code == 3
     assert "there are brute-force, credential-dumping" in missing.output
+
+
+def test_a_copy_with_its_tests_passes_them_under_whatever_name(tmp_path: Path) -> None:
+    out = tmp_path / "our: phishing.yaml"
+    assert run("copy", "phishing", "--out", out, "--with-tests").exit_code == 0
+    tests = tmp_path / "our: phishing.tests.yaml"
+
+    result = run("test", tests)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1].endswith("passed, 0 failed.")
+    assert run("copy", "phishing", "--out", tmp_path / "our: phishing.json", "--with-tests").exit_code == 2
+    assert not (tmp_path / "our: phishing.json").exists()
+    assert run("copy", "phishing", "--with-tests").exit_code == 2

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from watchfloor_agents.response.naming import naming_of
 from watchfloor_core.alert import Integrity
 from watchfloor_core.evidence import Evidence
 from watchfloor_core.incident import Verdict
-from watchfloor_core.report import Citation, Phase, Recommendation, Report
+from watchfloor_core.report import Phase, Recommendation, Report
 from watchfloor_guardrails.catalogue import CATALOGUE
 
 MAX_STEPS: Final = 5
@@ -68,30 +69,16 @@ def _step(one: Recommendation, report: Report, evidence: Mapping[str, Evidence])
     known = CATALOGUE.get(one.action_class)
     if known is None or known.target != one.target_kind:
         return None
-    cited = [
-        citation
-        for finding in report.findings
-        if finding.id in one.finding_ids
-        for citation in finding.citations
-        if _names(citation, one.target, evidence)
-    ]
-    if not cited:
+    named = naming_of(one.target, one.finding_ids, report, evidence)
+    if named is None:
         return None
-    named = [(evidence[one.evidence_id].integrity(one.field), evidence[one.evidence_id].source) for one in cited]
     text = f"{one.purpose} ({', '.join(one.finding_ids)}). Expected: {one.expected_effect}"
     return Step(
         phase=one.phase,
         action_class=one.action_class,
         target_kind=one.target_kind,
         value=one.target,
-        integrity=min(integrity for integrity, _ in named),
-        sources=frozenset(source for integrity, source in named if integrity < Integrity.EXTERNAL),
+        integrity=named.integrity,
+        sources=named.sources,
         purpose=text[:MAX_PURPOSE],
     )
-
-
-def _names(citation: Citation, target: str, evidence: Mapping[str, Evidence]) -> bool:
-    """Whether the cited field is the target; a part of a longer text is not enough to act on."""
-    held = evidence.get(citation.evidence_id)
-    value = held.value(citation.field) if held is not None else None
-    return value is not None and target.casefold() in {part.strip().casefold() for part in value.split(",")}

@@ -55,6 +55,8 @@ from watchfloor_playbooks.vocabulary import REFERENCE
 
 MOST_STEPS: Final = 20_000
 """Begun in one run: loops in loops come to an end here."""
+MOST_TIDYING: Final = 1_000
+"""So many more for the case of failure: what ran away is handed over all the same."""
 AT_ONCE: Final = 500
 """Steps begun in one call; the rest waits for `Machine.go_on`, so that no call takes long."""
 _MS: Final = MICROSECONDS // 1_000
@@ -167,9 +169,10 @@ class Machine:
         self.state.steps += 1
         branch.started_us, branch.piece, branch.rounds, branch.failure = now_us, 0, 0, None
         branch.own = {name: Held(one.value) for name, one in step.step_variables.items()}
-        if self.state.steps > MOST_STEPS:
+        most = MOST_STEPS + (MOST_TIDYING if self.state.is_excepting else 0)
+        if self.state.steps > most:
             branch.phase = Phase.WORKING
-            self._leave(branch, StepOutcome.FAILED, f"more than {MOST_STEPS:,} steps were begun", now_us)
+            self._leave(branch, StepOutcome.FAILED, f"more than {most:,} steps were begun", now_us)
         elif step.delay:
             branch.phase, branch.resume_us = Phase.DELAYED, now_us + step.delay * _MS
         else:
@@ -239,7 +242,8 @@ class Machine:
         if declared is None:
             raise RecordError(f"{name!r} is not a variable here")
         value = value_of(name, declared)
-        for case, following in step.cases.items():
+        # Two cases may be one value written in two ways; in canonical JSON the order of a file is gone.
+        for case, following in sorted(step.cases.items()):
             if case != "default" and value_of("the case", declared.model_copy(update={"value": case})) == value:
                 return following
         return step.cases.get("default")

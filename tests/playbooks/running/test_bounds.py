@@ -93,14 +93,17 @@ def test_a_loop_whose_condition_always_holds_ends_after_the_bound() -> None:
     assert (loop.round, loop.reason) == (LOOP_BOUND, "its branch ran 1,000 times, and the condition still holds")
 
 
-def test_loops_in_loops_come_to_an_end_and_every_step_that_was_begun_is_told() -> None:
-    steps = {
+def runaway(**others: Step) -> dict[str, Step]:
+    return {
         "outer": again("__n__:value = 0", "inner", on_success="fin"),
-        "inner": again("__n__:value = 0", "ask", on_success="i"), "i": end(),
+        "inner": again("__n__:value = 0", "ask", on_success="i", on_failure="j"), "i": end(), "j": end(),
         "ask": either("__n__:value = 1", "count", on_completion="e"), "count": act("c", out_args=["__n__"]), "c": end(),
-        "e": end(), "fin": end(),
+        "e": end(), "fin": end(), **others,
     }  # fmt: skip
-    book = book_of({**steps, "inner": {**steps["inner"], "on_success": "i", "on_failure": "j"}, "j": end()}, NUMBER)
+
+
+def test_loops_in_loops_come_to_an_end_and_every_step_that_was_begun_is_told() -> None:
+    book = book_of(runaway(), NUMBER)
     machine = Machine(book, new_state(book, {}))
     ended, calls = list(machine.start(0).ended), 1
     while machine.is_ready:
@@ -113,3 +116,15 @@ def test_loops_in_loops_come_to_an_end_and_every_step_that_was_begun_is_told() -
     assert machine.state.steps < MOST_STEPS + 10
     assert calls <= 2 * MOST_STEPS // AT_ONCE + 2
     assert StepOutcome.DROPPED not in {one.outcome for one in ended}
+
+
+def test_what_ran_away_is_still_tidied_up_after_and_that_ends_as_well() -> None:
+    book = book_of(runaway(tidy=act(on_success="sad"), sad=end()), NUMBER, exception="tidy")
+    machine = Machine(book, new_state(book, {}))
+    begun = list(machine.start(0).begins)
+    while machine.is_ready:
+        begun += machine.go_on(0).begins
+    assert [book.steps[one.step].name for one in begun] == ["tidy"]
+
+    machine.ended(begun[0].key, WorkEnded(True), 0)
+    assert (machine.state.status, machine.state.reason) == ("failed", f"more than {MOST_STEPS:,} steps were begun")

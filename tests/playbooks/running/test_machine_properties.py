@@ -160,9 +160,10 @@ _outputs = st.sampled_from([None, "", "b", '{"n": 4, "t": "z"}', '{"u": null}', 
 
 @dataclass
 class Twins:
-    """Two machines that hear the same; one of them goes through stored JSON before every event."""
+    """Two machines that hear the same; one of them goes through stored JSON before every event, and has the playbook as
+    it is exchanged."""
 
-    playbook: Playbook
+    exchanged: Playbook
     live: Machine
     stored: bytes
     begun: list[Begin] = field(default_factory=list)
@@ -174,12 +175,13 @@ class Twins:
         state = new_state(playbook, {})
         # So that branches get numbers that sort otherwise as texts.
         state.next_branch = 8
-        return cls(playbook, Machine(playbook, state), canonical(state_to_json(state)))
+        exchanged = load(playbook.canonical(), "exchanged.json")
+        return cls(exchanged, Machine(playbook, state), canonical(state_to_json(state)))
 
     def tell(self, event: str, *given: Any) -> Turn:
         was_over = self.live.state.status.is_over
         before, how = self.live.waited_for, (self.live.state.status, self.live.state.reason)
-        other = Machine(self.playbook, state_from_json(json.loads(self.stored)))
+        other = Machine(self.exchanged, state_from_json(json.loads(self.stored)))
         turn: Turn = getattr(self.live, event)(*given)
         again_ = getattr(other, event)(*given)
         assert turn == again_

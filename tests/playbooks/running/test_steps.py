@@ -132,6 +132,13 @@ def test_a_switch_without_a_fitting_case_goes_on_and_one_without_a_value_fails()
     assert (unknown.under_way(), unknown.ended[-1].reason) == (["bad"], "__v__ has no value")
 
 
+def test_two_ways_to_write_one_case_mean_the_same_whatever_the_order_in_the_file() -> None:
+    ends = {"x": act("x end"), "x end": end(), "y": act("y end"), "y end": end(), "fin": end()}
+    for cases in ({"7": "x", "07": "y"}, {"07": "y", "7": "x"}):
+        steps = {"sort": by_value("__v__", cases, on_completion="fin"), **ends}
+        assert Run(book_of(steps, {"__v__": {"type": "integer", "value": "7"}})).start().under_way() == ["y"]
+
+
 def test_all_branches_of_a_parallel_step_are_under_way_at_once_and_it_waits_for_the_last() -> None:
     names = [f"b{number}" for number in range(5)]
     steps = {"fork": both(*names, on_completion="after")}
