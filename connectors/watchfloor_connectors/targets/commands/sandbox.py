@@ -151,7 +151,12 @@ class Sandbox:
         ]  # fmt: skip
 
     def _processes(self) -> int:
-        """The kernel counts all that a user has on the host, threads too; what is there already is not the script's."""
+        """The kernel counts all that a user has on the host, threads too; what is there already is not the script's.
+
+        In a user namespace of its own it counts from nothing (Linux 5.14).
+        """
+        if os.geteuid() != 0 and self._options.isolation == "required":
+            return self._options.processes
         uid = str(self._user()[0] if os.geteuid() == 0 else os.geteuid())
         return self._options.processes + sum(_threads(entry, uid) for entry in Path("/proc").iterdir())
 
