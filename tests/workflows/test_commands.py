@@ -46,7 +46,7 @@ def test_a_command_asks_people_at_every_level_and_runs_once_with_its_values_as_d
     for person in (ANA, BEN):
         if plane.stored(proposal_id).status is ProposalStatus.WAITING:
             plane.vote(person, proposal_id)
-    result = plane.carry_out(proposal_id)
+    result = plane.execute(proposal_id, plane.grant(proposal_id).grant_id)
     assert result.status is ProposalStatus.SUCCEEDED, result
     tool = plane.executor._tools.of("acme", "scripts")
     proposal = plane.stored(proposal_id).sealed()
@@ -60,7 +60,8 @@ def test_a_command_that_ends_badly_is_no_success(plane: Plane) -> None:
     for person in (ANA, BEN):
         if plane.stored(proposal_id).status is ProposalStatus.WAITING:
             plane.vote(person, proposal_id)
-    assert plane.carry_out(proposal_id).status is ProposalStatus.FAILED
+    result = plane.execute(proposal_id, plane.grant(proposal_id).grant_id)
+    assert result.status is ProposalStatus.FAILED
     (row,) = plane.executions()
     assert "exit code 1" in str(row["receipt"])
 

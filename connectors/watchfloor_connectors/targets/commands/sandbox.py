@@ -24,7 +24,7 @@ from pydantic import AfterValidator, Field
 from watchfloor_connectors.targets.base import NotReadyError, ToolOptions
 from watchfloor_connectors.targets.commands.bounded import Running
 from watchfloor_connectors.targets.commands.results import KEEP_DAYS, Outcome, ended, text_of
-from watchfloor_connectors.targets.commands.sandbox_script import ISOLATED, UNISOLATED
+from watchfloor_connectors.targets.commands.sandbox_script import BEGINS, ISOLATED, UNISOLATED
 from watchfloor_connectors.targets.files import absolute
 from watchfloor_core.untrusted import quote_untrusted
 
@@ -101,7 +101,7 @@ class Sandbox:
         deadline = time.monotonic() + timeout_s
         limits, identity = self._limits(timeout_s, is_memory_limited=is_memory_limited), self._identity()
         with self._root() as root:
-            whole = self._command(root, mark, [*limits, *identity, *command])
+            whole = self._command(root, [*limits, *identity, "/bin/sh", "-c", BEGINS, mark, *command])
             with Running(whole, ends_s=deadline, environment={**_OURS, **environment}) as running:
                 if not running.says(mark.encode()):
                     # Of the fixed script alone, as nothing else has run: not an attacker's.
@@ -119,7 +119,7 @@ class Sandbox:
         user = self._options.user if os.geteuid() == 0 else f"uid {os.geteuid()}"
         return {"isolation": self._options.isolation, "network": self._options.network, "user": user}
 
-    def _command(self, root: str, mark: str, command: list[str]) -> list[str]:
+    def _command(self, root: str, command: list[str]) -> list[str]:
         folders = self._folders()
         if self._options.isolation == "none":
             script, namespaces, folders = UNISOLATED, [], []
@@ -131,7 +131,7 @@ class Sandbox:
                 "--fork", "--kill-child=KILL", "--propagation", "private", "--",
             ]  # fmt: skip
             script = ISOLATED
-        arguments = [root, str(self._data), mark, str(4 * self._options.file_mb), str(len(folders)), *folders]
+        arguments = [root, str(self._data), str(4 * self._options.file_mb), str(len(folders)), *folders]
         # The parent's death is heard as well: nothing runs that nobody waits for.
         watched = [_found("setpriv"), "--pdeathsig", "KILL", "--"]
         return [*watched, *namespaces, "/bin/sh", "-c", script, "sandbox", *arguments, *command]

@@ -6,8 +6,8 @@ from typing import Final
 
 ISOLATED: Final = r"""
 set -eu
-root=$1 data=$2 mark=$3 tmp_mb=$4 folders=$5
-shift 5
+root=$1 data=$2 tmp_mb=$3 folders=$4
+shift 4
 seen() { mount --bind "$1" "$root$1"; mount -o remount,bind,ro,nosuid,nodev "$root$1"; }
 mount -t tmpfs -o nosuid,nodev,mode=0755,size=256k root "$root"
 for name in bin sbin lib lib32 lib64 libx32; do
@@ -40,23 +40,24 @@ umount -l /.old
 rmdir /.old
 mount -o remount,bind,ro,nosuid,nodev /
 cd /tmp
-printf '%s\n' "$mark"
 code=0
 "$@" </dev/null || code=$?
 exit "$code"
 """
-"""Parameters: where the new root goes, the data directory, the mark, MiB of ``/tmp``, how many folders, these, and the
+"""Parameters: where the new root goes, the data directory, MiB of ``/tmp``, how many folders, these, and the
 command. It runs with the rights to mount, in namespaces of its own; the command has no such rights any more.
 """
 
 UNISOLATED: Final = r"""
 set -eu
-root=$1 mark=$3
-shift 5
+root=$1
+shift 4
 cd "$root"
-printf '%s\n' "$mark"
 code=0
 "$@" </dev/null || code=$?
 exit "$code"
 """
 """The same parameters; only the command's folder is its own."""
+
+BEGINS: Final = 'printf "%s\\n" "$0"; exec "$@"'
+"""Says the mark, its name, as the last thing before the command: all limits hold, and all rights are gone by then."""
