@@ -257,7 +257,7 @@ def test_it_runs_once_under_one_key(run: Run, slot: Slot, permit_for: PermitFor,
 def test_where_there_is_no_isolation_nothing_runs_unless_the_operator_says_so(
     slot: Slot, permit_for: PermitFor, key: Callable[[str], str], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "_ISOLATED", "echo 'mount: permission denied' >&2; exit 32")
+    monkeypatch.setattr(sandbox, "ISOLATED", "echo 'mount: permission denied' >&2; exit 32")
     tool = Bash(slot, OPTIONS)
     action = Action("start command", "tool", HERE, {"script": "touch /tmp/never"})
     with pytest.raises(NotReadyError, match="cannot be set up, so nothing was run"):
@@ -277,7 +277,7 @@ def test_that_it_was_not_started_is_kept_too(
 ) -> None:
     tool = Bash(slot, OPTIONS)
     monkeypatch.setattr(sandbox.Sandbox, "require", lambda self: None)
-    monkeypatch.setattr(sandbox, "_ISOLATED", "exit 32")
+    monkeypatch.setattr(sandbox, "ISOLATED", "exit 32")
     action = Action("start command", "tool", HERE, {"script": "true"})
     with pytest.raises(NotDoneError, match="cannot be set up"):
         tool.act(permit_for(action, key("a")))

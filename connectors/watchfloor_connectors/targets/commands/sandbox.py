@@ -24,6 +24,7 @@ from pydantic import AfterValidator, Field
 from watchfloor_connectors.targets.base import NotReadyError, ToolOptions
 from watchfloor_connectors.targets.commands.bounded import Running
 from watchfloor_connectors.targets.commands.results import KEEP_DAYS, Outcome, ended, text_of
+from watchfloor_connectors.targets.commands.sandbox_script import BEGINS, ISOLATED, UNISOLATED
 from watchfloor_connectors.targets.files import absolute
 from watchfloor_core.untrusted import quote_untrusted
 
@@ -31,58 +32,6 @@ MAX_S: Final = 8.0
 PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _OURS: Final = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/tmp"}  # noqa: S108 - a private one
 _PROBE_S: Final = 2.0
-
-_ISOLATED: Final = r"""
-set -eu
-root=$1 data=$2 mark=$3 tmp_mb=$4 folders=$5
-shift 5
-seen() { mount --bind "$1" "$root$1"; mount -o remount,bind,ro,nosuid,nodev "$root$1"; }
-mount -t tmpfs -o nosuid,nodev,mode=0755,size=256k root "$root"
-for name in bin sbin lib lib32 lib64 libx32; do
-  if [ -L "/$name" ]; then ln -s "$(readlink "/$name")" "$root/$name"
-  elif [ -d "/$name" ]; then mkdir "$root/$name"; seen "/$name"; fi
-done
-mkdir "$root/usr" "$root/etc" "$root/etc/ssl" "$root/tmp" "$root/proc" "$root/dev" "$root/.old"
-seen /usr
-for name in alternatives ssl/certs; do
-  if [ -d "/etc/$name" ]; then mkdir "$root/etc/$name"; seen "/etc/$name"; fi
-done
-for name in passwd group nsswitch.conf hosts resolv.conf ld.so.cache localtime services protocols ssl/openssl.cnf; do
-  if [ -f "/etc/$name" ]; then : >"$root/etc/$name"; seen "/etc/$name"; fi
-done
-mount -t tmpfs -o "nosuid,nodev,mode=1777,size=${tmp_mb}m" tmp "$root/tmp"
-while [ "$folders" -gt 0 ]; do
-  mkdir -p "$root$1"; seen "$1"; shift; folders=$((folders - 1))
-done
-if [ -d "$root$data" ]; then mount -t tmpfs -o ro,mode=0000,size=4k hidden "$root$data"; fi
-for name in null zero full random urandom; do : >"$root/dev/$name"; mount --bind "/dev/$name" "$root/dev/$name"; done
-ln -s /proc/self/fd "$root/dev/fd"
-ln -s /proc/self/fd/0 "$root/dev/stdin"
-ln -s /proc/self/fd/1 "$root/dev/stdout"
-ln -s /proc/self/fd/2 "$root/dev/stderr"
-ln -s /tmp "$root/dev/shm"
-mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
-cd "$root"
-pivot_root . .old
-umount -l /.old
-rmdir /.old
-mount -o remount,bind,ro,nosuid,nodev /
-cd /tmp
-printf '%s\n' "$mark"
-code=0
-"$@" </dev/null || code=$?
-exit "$code"
-"""
-_OPEN: Final = r"""
-set -eu
-root=$1 mark=$3
-shift 5
-cd "$root"
-printf '%s\n' "$mark"
-code=0
-"$@" </dev/null || code=$?
-exit "$code"
-"""
 
 
 def _name_of_user(text: str) -> str:
@@ -113,7 +62,7 @@ class SandboxOptions(ToolOptions):
     memory_mb: int = Field(default=512, ge=16, le=65_536)
     """Address space of one process."""
     processes: int = Field(default=64, ge=4, le=4_096)
-    """Of the user at a time."""
+    """At a time, threads among them."""
     file_mb: int = Field(default=16, ge=1, le=4_096)
     """Of one file that a script writes; its folder for temporary files holds four times as much."""
     keep_days: int = Field(default=KEEP_DAYS, ge=1, le=3_650)
@@ -152,7 +101,7 @@ class Sandbox:
         deadline = time.monotonic() + timeout_s
         limits, identity = self._limits(timeout_s, is_memory_limited=is_memory_limited), self._identity()
         with self._root() as root:
-            whole = self._command(root, mark, [*limits, *identity, *command])
+            whole = self._command(root, [*limits, *identity, "/bin/sh", "-c", BEGINS, mark, *command])
             with Running(whole, ends_s=deadline, environment={**_OURS, **environment}) as running:
                 if not running.says(mark.encode()):
                     # Of the fixed script alone, as nothing else has run: not an attacker's.
@@ -170,10 +119,10 @@ class Sandbox:
         user = self._options.user if os.geteuid() == 0 else f"uid {os.geteuid()}"
         return {"isolation": self._options.isolation, "network": self._options.network, "user": user}
 
-    def _command(self, root: str, mark: str, command: list[str]) -> list[str]:
+    def _command(self, root: str, command: list[str]) -> list[str]:
         folders = self._folders()
         if self._options.isolation == "none":
-            script, namespaces, folders = _OPEN, [], []
+            script, namespaces, folders = UNISOLATED, [], []
         else:
             shared = [] if self._options.network else ["--net"]
             mapped = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
@@ -181,8 +130,8 @@ class Sandbox:
                 _found("unshare"), "--mount", "--pid", "--ipc", "--uts", *shared, *mapped,
                 "--fork", "--kill-child=KILL", "--propagation", "private", "--",
             ]  # fmt: skip
-            script = _ISOLATED
-        arguments = [root, str(self._data), mark, str(4 * self._options.file_mb), str(len(folders)), *folders]
+            script = ISOLATED
+        arguments = [root, str(self._data), str(4 * self._options.file_mb), str(len(folders)), *folders]
         # The parent's death is heard as well: nothing runs that nobody waits for.
         watched = [_found("setpriv"), "--pdeathsig", "KILL", "--"]
         return [*watched, *namespaces, "/bin/sh", "-c", script, "sandbox", *arguments, *command]
@@ -197,9 +146,19 @@ class Sandbox:
         mb = 1024 * 1024
         memory = [f"--as={self._options.memory_mb * mb}"] if is_memory_limited else []
         return [
-            _found("prlimit"), "--core=0", f"--cpu={int(timeout_s) + 1}", f"--nproc={self._options.processes}",
+            _found("prlimit"), "--core=0", f"--cpu={int(timeout_s) + 1}", f"--nproc={self._processes()}",
             "--nofile=256", f"--fsize={self._options.file_mb * mb}", *memory,
         ]  # fmt: skip
+
+    def _processes(self) -> int:
+        """The kernel counts all that a user has on the host, threads too; what is there already is not the script's.
+
+        In a user namespace of its own it counts from nothing (Linux 5.14).
+        """
+        if os.geteuid() != 0 and self._options.isolation == "required":
+            return self._options.processes
+        uid = str(self._user()[0] if os.geteuid() == 0 else os.geteuid())
+        return self._options.processes + sum(_threads(entry, uid) for entry in Path("/proc").iterdir())
 
     def _identity(self) -> list[str]:
         ours = [_found("setpriv"), "--no-new-privs", "--pdeathsig", "KILL"]
@@ -237,6 +196,16 @@ class Sandbox:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _threads(process: Path, uid: str) -> int:
+    """Of an entry of proc(5), where it is a process of that real user."""
+    try:
+        lines = (process / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return 0
+    fields = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+    return int(fields["Threads"][0]) if fields.get("Uid", [""])[0] == uid else 0
 
 
 def _found(program: str) -> str:
