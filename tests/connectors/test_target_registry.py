@@ -143,7 +143,7 @@ def test_every_mistake_is_told_at_once_with_its_line(file: Path, tmp_path: Path)
     expected = [
         (2, "tool is 'Edge Firewall'"), (4, "tenants is []"), (5, "table: String should match"), (6, "10.0.0.0/33"),
         (11, "'deny ip' without 'allow ip'"), (7, "one list for several tenants"), (12, "two tools are named 'list'"),
-        (13, "kind is 'firewalld'; known are: blocklist"), (17, "tenants is ['../x']"), (15, "roots: Field required"),
+        (13, "kind is 'firewalld'; known are: aws"), (17, "tenants is ['../x']"), (15, "roots: Field required"),
         (18, "not an absolute path"), (19, "colour: Extra inputs"), (23, "action_classes is ['stop process']"),
         (25, "password: a secret stands in a file"), (26, "a tool is a mapping"),
     ]  # fmt: skip

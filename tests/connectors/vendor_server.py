@@ -79,6 +79,10 @@ class Vendor(ABC):
     def is_effect(self, request: Request) -> bool:
         """Whether it asks for what a tool is there for; not for a token, a look or a note."""
 
+    def refusal(self, status: int) -> Reply:
+        """An error as the vendor words it; several vendors' words in one, for those who only look at the status."""
+        return Reply(status, {"errors": [{"code": 1, "message": LEAK}], "error": {"code": LEAK, "message": LEAK}})
+
     @property
     def effects(self) -> int:
         return sum(map(self.is_effect, self.asked))
@@ -88,6 +92,8 @@ class Vendor(ABC):
 def served(vendor: Vendor) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body in one piece: in two, the second waits for the other side to have acknowledged the first.
+        wbufsize = 64 * 1024
 
         def handle_one_request(self) -> None:
             # A tool may hang up first: after an answer that is too long, for one.
@@ -173,14 +179,10 @@ def check_fault(
 ) -> None:
     """A tool says for certain that nothing was done where that is so, and nowhere else; it repeats no vendor's word."""
     permit = permit_for(action, key)
-    said = {"errors": [{"code": 1, "message": LEAK}], "error": {"code": LEAK, "message": LEAK}}
-    replies = {
-        "redirect": Reply(302, said, {"Location": vendor.url}),
-        "wrong credentials": Reply(401, said),
-        "missing scope": Reply(403, said),
-        "refusal": Reply(400, said),
-        "too often for long": Reply(429, said, {"Retry-After": "3600"}),
-        "server error": Reply(503, said),
+    statuses = {"wrong credentials": 401, "missing scope": 403, "refusal": 400, "server error": 503}
+    replies = {name: vendor.refusal(status) for name, status in statuses.items()} | {
+        "redirect": Reply(302, {}, {"Location": vendor.url}),
+        "too often for long": Reply(429, vendor.refusal(429).content, {"Retry-After": "3600"}),
     }
     begun = len(vendor.asked)
     match fault:
@@ -191,7 +193,7 @@ def check_fault(
             with pytest.raises(NotDoneError) as found:
                 tool.act(permit)
         case "too often":
-            answered = iter([Reply(429, said, {"Retry-After": "1"})])
+            answered = iter([Reply(429, vendor.refusal(429).content, {"Retry-After": "1"})])
             vendor.fault = lambda request: next(answered, None) if vendor.is_effect(request) else None
             tool.act(permit)
             assert tool.read_back(action, key).effect is Effect.APPLIED
