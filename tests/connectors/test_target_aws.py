@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.connectors.aws_server import ACCESS_KEY, REGION, Amazon
-from tests.connectors.vendor_server import FAULTS, LEAK, SECRET, Reply, TestClock, check_fault, secret_file, served
+from tests.connectors.vendor_server import (
+    FAST,
+    FAULTS,
+    LEAK,
+    SECRET,
+    Reply,
+    TestClock,
+    check_fault,
+    patient,
+    secret_file,
+    served,
+)
 from watchfloor_connectors.targets.aws import AmazonWebServices, AwsOptions
 from watchfloor_connectors.targets.base import BadTargetError, NeverError, Slot
 from watchfloor_connectors.targets.registry import load_targets
@@ -42,7 +53,7 @@ def make(amazon: Amazon, slot: Slot, tmp_path: Path) -> Make:
             "secret_access_key": secret_file(tmp_path),
             "isolation_groups": {amazon.vpc: amazon.group("isolation")},
         }
-        made_ = AmazonWebServices(slot, AwsOptions.model_validate({**given, **options}), TestClock())
+        made_ = AmazonWebServices(slot, patient(AwsOptions.model_validate({**given, **options})), TestClock(FAST))
         amazon.asked.clear()
         return made_
 
@@ -159,7 +170,7 @@ def test_on_another_machine_the_tags_suffice(
     tool: AmazonWebServices, amazon: Amazon, permit_for: PermitFor, key: Key, instance: str, slot: Slot, tmp_path: Path
 ) -> None:
     tool.act(permit_for(action("contain instance", instance), key("a")))
-    elsewhere = AmazonWebServices(replace(slot, data_dir=tmp_path / "other"), tool.options, TestClock())
+    elsewhere = AmazonWebServices(replace(slot, data_dir=tmp_path / "other"), tool.options, TestClock(FAST))
     elsewhere.act(permit_for(action("restore instance", instance), key("b")))
     assert amazon.groups(instance) == [["admin", "web"]] * 2
 
@@ -234,7 +245,9 @@ def test_what_is_never_touched_can_be_given_back_where_we_hold_it(
         tool.act(permit_for(action(f"{classes[kind][0]} {kind}", value), key("a")))
     later = make(never=list(held.values()))
     for kind, value in held.items():
-        later.act(permit_for(action(f"{classes[kind][1]} {kind}", value), key("b")))
+        undo = action(f"{classes[kind][1]} {kind}", value)
+        later.act(permit_for(undo, key("b")))
+        assert later.read_back(undo, key("b")).effect is Effect.APPLIED
         with pytest.raises(NeverError):
             later.act(permit_for(action(f"{classes[kind][0]} {kind}", value), key("c")))
     assert (amazon.groups(instance)[0], status_of(amazon, access_key)) == (["admin", "web"], "Active")
@@ -245,7 +258,7 @@ def test_its_own_access_key_is_never_touched(tool: AmazonWebServices, amazon: Am
     iam = amazon.client("iam")
     iam.create_user(UserName="ann")
     given: str = iam.create_access_key(UserName="ann")["AccessKey"]["AccessKeyId"]
-    protected = AmazonWebServices(own.slot, own.options.model_copy(update={"never": (given,)}), TestClock())
+    protected = AmazonWebServices(own.slot, own.options.model_copy(update={"never": (given,)}), TestClock(FAST))
     with pytest.raises(NeverError):
         protected.read_state(Target(TargetKind.KEY, given))
     assert ACCESS_KEY in vars(tool)["_never"]

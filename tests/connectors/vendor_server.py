@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from watchfloor_connectors.targets.base import ToolOptions
 from watchfloor_connectors.targets.testing import PermitFor
 from watchfloor_core.errors import UnavailableError
 from watchfloor_guardrails.action import Action
@@ -27,6 +28,10 @@ from watchfloor_guardrails.effect import ActionTarget, Effect, NotDoneError
 SECRET = "s3cr3t~vendor"
 LEAK = "attacker-wrote-this"
 """Stands in every refusal of a fake: no message of a tool may repeat what a vendor says."""
+
+
+FAST = 8.0
+OptionsT = TypeVar("OptionsT", bound=ToolOptions)
 
 
 @dataclass(frozen=True)
@@ -143,12 +148,13 @@ def served(vendor: Vendor) -> Iterator[str]:
 
 
 class TestClock:
-    """Stands still but for sleep, which takes no time."""
+    """Stands still but for sleep, which takes no time, and lasts for ``speed`` times as long as was asked for."""
 
     __test__ = False
 
-    def __init__(self) -> None:
+    def __init__(self, speed: float = 1.0) -> None:
         self.slept: list[float] = []
+        self._speed = speed
         self._now_s = 1_000.0
 
     def now_s(self) -> float:
@@ -156,7 +162,18 @@ class TestClock:
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self._now_s += seconds
+        self._now_s += self._speed * seconds
+
+
+def patient(options: OptionsT) -> OptionsT:
+    """With more time, and more requests, than a tool may have: how fast a test's machine is decides nothing.
+
+    A clock of the speed `FAST` lets a tool look as often as it does in its own time.
+    """
+    more: dict[str, object] = {"timeout_s": 30.0}
+    if "max_per_minute" in type(options).model_fields:
+        more["max_per_minute"] = 1_000_000
+    return options.model_copy(update=more)
 
 
 def secret_file(folder: Path, text: str = SECRET) -> str:

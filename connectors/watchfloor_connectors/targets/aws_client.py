@@ -135,6 +135,8 @@ class Calls:
         found = look()
         while not is_settled(found) and self._left_s() > 2 * every_s:
             self._aws.clock.sleep(every_s)
+            if self._left_s() <= 0:
+                break
             found = look()
         return found
 
