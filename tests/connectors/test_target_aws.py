@@ -166,6 +166,18 @@ def test_groups_that_another_hand_wrote_into_the_tags_are_not_taken(
     assert amazon.groups(instance) == [["isolation"]] * 2
 
 
+def test_a_mark_that_another_hand_set_keeps_nobody_from_isolating(
+    tool: AmazonWebServices, amazon: Amazon, permit_for: PermitFor, key: Key, instance: str
+) -> None:
+    forged = [{"Key": "watchfloor:key", "Value": f"wf:{key('forged')}"}]
+    interface = amazon.interfaces(instance)[0]["NetworkInterfaceId"]
+    amazon.client("ec2").create_tags(Resources=[interface], Tags=forged)
+    with pytest.raises(NotDoneError, match="is isolated with a mark"):
+        tool.act(permit_for(action("restore instance", instance), key("a")))
+    tool.act(permit_for(action("contain instance", instance), key("a")))
+    assert tool.read_back(action("contain instance", instance), key("a")).effect is Effect.APPLIED
+
+
 def test_on_another_machine_the_tags_suffice(
     tool: AmazonWebServices, amazon: Amazon, permit_for: PermitFor, key: Key, instance: str, slot: Slot, tmp_path: Path
 ) -> None:
@@ -184,7 +196,7 @@ def test_what_another_hand_did_is_left_to_it(
     iam.put_role_policy(RoleName=role, PolicyName="AWSRevokeOlderSessions", PolicyDocument=json.dumps(WEAKER))
     for name, value, said in (
         ("contain instance", isolated, "by another hand"),
-        ("restore instance", isolated, "no network interface bears a mark"),
+        ("restore instance", isolated, "no network interface is isolated with a mark"),
         ("disable key", access_key, "by another hand"),
         ("enable key", access_key, "by another hand"),
         ("allow role", role, "others have put there stays"),

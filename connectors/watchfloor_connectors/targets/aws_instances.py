@@ -89,9 +89,14 @@ class Instance:
         )
 
     @property
+    def held(self) -> tuple[_Interface, ...]:
+        """The interfaces that are isolated and bear a mark. A mark alone is nothing: many may tag."""
+        pairs = zip(self.interfaces, self.isolated, strict=True)
+        return tuple(one for one, is_isolated in pairs if is_isolated and one.key is not None)
+
+    @property
     def holder(self) -> str | None:
-        """The key that any of its interfaces bears."""
-        return next((one.key for one in self.interfaces if one.key), None)
+        return next((one.key for one in self.held), None)
 
     @property
     def state(self) -> TargetState:
@@ -142,20 +147,18 @@ class Instances:
                 raise
 
     def restore(self, calls: Calls, instance: Instance) -> None:
-        holder = instance.holder
-        if holder is None:
-            raise NotDoneError("no network interface bears a mark of Watchfloor; whoever isolated it may restore it")
+        if not instance.held:
+            raise NotDoneError("no network interface is isolated with a mark of Watchfloor; others may restore theirs")
         with self._notes.alone(instance.id):
             note = self._notes.read(instance.id)
-            for one in instance.interfaces:
+            for one in instance.held:
                 told = f"{one.id} {' '.join(one.former)}"
                 # Whoever may tag could have us put the instance into groups of their choice.
-                is_forged = note is not None and note.key == holder and told not in note.details
-                if one.key and (is_forged or not one.former or not all(map(_GROUP_ID.fullmatch, one.former))):
+                is_forged = note is not None and note.key == one.key and told not in note.details
+                if is_forged or not one.former or not all(map(_GROUP_ID.fullmatch, one.former)):
                     raise NotDoneError(f"the tags of {one.id} do not name the groups that it had; restore it by hand")
-            for one, is_isolated in zip(instance.interfaces, instance.isolated, strict=True):
-                if one.key and is_isolated:
-                    _regroup(calls, one, one.former)
+            for one in instance.held:
+                _regroup(calls, one, one.former)
             self._unmark(calls, instance)
 
     def found(self, calls: Calls, instance: str, action_class: str, key: str) -> ReadBack:
