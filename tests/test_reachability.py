@@ -350,7 +350,7 @@ _MODULES: Final = {
     "smtplib": NETWORK, "httpx": NETWORK, "httpcore": NETWORK, "http.client": NETWORK,
     "urllib.request": NETWORK, "requests": NETWORK, "aiohttp": NETWORK, "urllib3": NETWORK, "ftplib": NETWORK,
     "imaplib": NETWORK, "ldap3": NETWORK, "paramiko": NETWORK, "boto3": NETWORK, "http.server": NETWORK,
-    "socketserver": NETWORK, "shutil": FILES, "tempfile": FILES,
+    "botocore": NETWORK, "socketserver": NETWORK, "shutil": FILES, "tempfile": FILES,
 }  # fmt: skip
 _OS: Final = {
     **dict.fromkeys(("system", "popen", "fork", "forkpty", "posix_spawn", "startfile"), PROCESS),
@@ -442,6 +442,7 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
         "notes of its own on which accounts it has locked; a program does the rest",
     ),
     "connectors.targets.sigma_filters": ({FILES}, "the folder of Sigma filters"),
+    "connectors.targets.aws_client": ({NETWORK}, "speaks to Amazon's EC2 and IAM by the vendor's SDK, over TLS"),
     "connectors.targets.blocklist": ({FILES}, "the folder of the blocklist"),
     "connectors.targets.commands.bash": ({FILES}, "shutil only finds the shell"),
     "connectors.targets.commands.bounded": ({PROCESS, SIGNAL}, "runs a playbook's command, and ends it with its group"),

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.connectors.falcon_server import ALL_SCOPES, CLIENT, Falcon
-from tests.connectors.vendor_server import FAULTS, LEAK, Reply, TestClock, check_fault, secret_file, served
+from tests.connectors.vendor_server import (
+    FAST,
+    FAULTS,
+    LEAK,
+    Reply,
+    TestClock,
+    check_fault,
+    patient,
+    secret_file,
+    served,
+)
 from watchfloor_connectors.targets.base import BadTargetError, NeverError, Slot
 from watchfloor_connectors.targets.crowdstrike import Crowdstrike, CrowdstrikeOptions
 from watchfloor_connectors.targets.testing import PermitFor, Sample, check_target
@@ -37,8 +47,7 @@ def make(falcon: Falcon, slot: Slot, tmp_path: Path) -> Make:
             "client_secret": secret_file(tmp_path),
             "never": ["DC1"],
         }
-        given["max_per_minute"] = 6000
-        return Crowdstrike(slot, CrowdstrikeOptions.model_validate({**given, **options}), TestClock())
+        return Crowdstrike(slot, patient(CrowdstrikeOptions.model_validate({**given, **options})), TestClock(FAST))
 
     return made
 
@@ -114,6 +123,7 @@ def test_a_host_that_is_never_touched_can_be_freed_where_we_cut_it_off(
     tool.act(permit_for(action("contain host"), key("a")))
     later = make(never=["ws-17"])
     later.act(permit_for(action("restore host"), key("b")))
+    assert later.read_back(action("restore host"), key("b")).effect is Effect.APPLIED
     assert falcon.device("WS-17").tags == []
     with pytest.raises(NeverError):
         later.act(permit_for(action("contain host"), key("c")))
@@ -225,6 +235,8 @@ def test_a_look_without_an_answer_is_open_and_a_long_one_is_cut(
     falcon.answers_after, falcon.outputs["ps"] = 0, ["x" * 100_000] * 3
     back = tool.read_back(action("investigate host"), key("a"))
     assert (back.effect, len(back.output)) == (Effect.APPLIED, MAX_OUTPUT)
+    falcon.outputs["ps"] = [f"{number} process\n" * 100 for number in range(1000)]
+    assert tool.read_back(action("investigate host"), key("a")).effect is Effect.APPLIED
 
 
 def test_a_look_that_breaks_off_tells_what_there_is(

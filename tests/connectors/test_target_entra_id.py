@@ -10,7 +10,7 @@ import pytest
 
 from tests.connectors.graph_server import PERMISSIONS, Graph, guid
 from tests.connectors.microsoft_server import APPLICATION, DIRECTORY
-from tests.connectors.vendor_server import FAULTS, TestClock, check_fault, secret_file, served
+from tests.connectors.vendor_server import FAST, FAULTS, TestClock, check_fault, patient, secret_file, served
 from watchfloor_connectors.targets.base import BadTargetError, NeverError, Slot
 from watchfloor_connectors.targets.entra_id import EntraId, EntraOptions
 from watchfloor_connectors.targets.testing import PermitFor, Sample, check_target
@@ -42,9 +42,8 @@ def make(graph: Graph, slot: Slot, tmp_path: Path) -> Make:
             "application": APPLICATION,
             "application_secret": secret_file(tmp_path),
             "never": ["Glass@example.org"],
-            "max_per_minute": 6000,
         }
-        return EntraId(slot, EntraOptions.model_validate({**given, **options}), TestClock())
+        return EntraId(slot, patient(EntraOptions.model_validate({**given, **options})), TestClock(FAST))
 
     return made
 
@@ -112,10 +111,10 @@ def test_without_the_note_an_account_is_not_enabled(
     tool: EntraId, graph: Graph, permit_for: PermitFor, key: Key, slot: Slot, tmp_path: Path
 ) -> None:
     tool.act(permit_for(action("disable user"), key("a")))
-    elsewhere = EntraId(replace(slot, data_dir=tmp_path / "other"), tool.options, TestClock())
+    elsewhere = EntraId(replace(slot, data_dir=tmp_path / "other"), tool.options, TestClock(FAST))
     with pytest.raises(NotDoneError, match="another machine"):
         elsewhere.act(permit_for(action("enable user"), key("b")))
-    other_tenant = EntraId(replace(slot, tenant="globex"), tool.options, TestClock())
+    other_tenant = EntraId(replace(slot, tenant="globex"), tool.options, TestClock(FAST))
     with pytest.raises(NotDoneError, match="another hand"):
         other_tenant.act(permit_for(action("enable user"), key("b")))
     (note,) = slot.data_dir.glob("targets/tool/default/*.json")
@@ -220,6 +219,8 @@ def test_what_is_never_touched_can_be_given_back_where_we_hold_it(
     later = make(never=["ann@example.org", APP])
     later.act(permit_for(action("enable user"), key("c")))
     later.act(permit_for(action("enable app"), key("d")))
+    assert later.read_back(action("enable user"), key("c")).effect is Effect.APPLIED
+    assert later.read_back(action("enable app"), key("d")).effect is Effect.APPLIED
     assert (graph.users[0].accountEnabled, graph.apps[0].accountEnabled) == (True, True)
     for name in ("disable user", "stop session", "disable app"):
         with pytest.raises(NeverError):

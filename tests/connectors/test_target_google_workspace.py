@@ -10,7 +10,7 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from tests.connectors.google_server import ADMINISTRATOR, SCOPE, SCOPES, Google, key_file
-from tests.connectors.vendor_server import FAULTS, TestClock, check_fault, secret_file, served
+from tests.connectors.vendor_server import FAST, FAULTS, TestClock, check_fault, patient, secret_file, served
 from watchfloor_connectors.targets.base import BadTargetError, NeverError, Slot
 from watchfloor_connectors.targets.google_workspace import GoogleWorkspace, GoogleWorkspaceOptions
 from watchfloor_connectors.targets.testing import PermitFor, Sample, check_target
@@ -39,9 +39,10 @@ def make(google: Google, slot: Slot, tmp_path: Path) -> Make:
             "api_url": google.url,
             "login_url": f"{google.url}/token",
             "never": ["Glass@example.org"],
-            "max_per_minute": 6000,
         }
-        return GoogleWorkspace(slot, GoogleWorkspaceOptions.model_validate({**given, **options}), TestClock())
+        return GoogleWorkspace(
+            slot, patient(GoogleWorkspaceOptions.model_validate({**given, **options})), TestClock(FAST)
+        )
 
     return made
 
@@ -111,6 +112,7 @@ def test_what_is_never_touched_can_be_given_back_where_we_hold_it(
     tool.act(permit_for(action("disable user"), key("a")))
     later = make(never=["ann@example.org"])
     later.act(permit_for(action("enable user"), key("b")))
+    assert later.read_back(action("enable user"), key("b")).effect is Effect.APPLIED
     assert not google.users[0].suspended
     for name in ("disable user", "stop session"):
         with pytest.raises(NeverError):

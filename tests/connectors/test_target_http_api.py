@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from tests.connectors.vendor_server import LEAK, SECRET, Reply, Request, TestClock, Vendor, secret_file, served
+from tests.connectors.vendor_server import LEAK, SECRET, Reply, Request, TestClock, Vendor, patient, secret_file, served
 from watchfloor_connectors.targets.base import BadTargetError, NotReadyError
 from watchfloor_connectors.targets.http_api import Api, ApiOptions, NotThereError, base_url, path_of
 from watchfloor_connectors.targets.http_credentials import OAuthToken, SecretHeader
@@ -65,7 +65,7 @@ def api(things: Things, tmp_path: Path, clock: TestClock) -> Api:
 def make(things: Things, folder: Path, clock: TestClock, **options: object) -> Api:
     secret = secret_file(folder)
     token = OAuthToken(f"{things.url}/token", lambda: {"client_secret": read_secret(secret).get_secret_value()})
-    checked = ApiOptions.model_validate(options)
+    checked = patient(ApiOptions()).model_copy(update=options)
     return Api("edr", checked, f"{things.url}/v1", token, denied="give it the scope things:write", clock=clock)
 
 
@@ -148,7 +148,7 @@ def test_the_vendors_pause_is_kept_where_there_is_time_and_said_where_there_is_n
     with api.session() as session:
         session.change("POST", "things")
     assert (clock.slept, things.effects) == ([2.0, 1.0], 3)
-    things.fault = lambda request: Reply(429, None, {"Retry-After": "9"})
+    things.fault = lambda request: Reply(429, None, {"Retry-After": "45"})
     with api.session() as session, pytest.raises(NotDoneError, match="status 429"):
         session.change("POST", "things")
     assert clock.slept == [2.0, 1.0]
@@ -213,7 +213,7 @@ def test_a_note_that_fails_is_no_change(api: Api, things: Things) -> None:
 
 def test_without_time_nothing_is_sent(api: Api, things: Things, clock: TestClock) -> None:
     with api.session() as session:
-        clock.sleep(10)
+        clock.sleep(100)
         with pytest.raises(NotReadyError, match="no time left"):
             session.change("POST", "things")
     assert things.asked == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.connectors.okta_server import PERMISSIONS, OktaOrg, user_id
-from tests.connectors.vendor_server import FAULTS, TestClock, check_fault, secret_file, served
+from tests.connectors.vendor_server import FAST, FAULTS, TestClock, check_fault, patient, secret_file, served
 from watchfloor_connectors.targets.base import BadTargetError, NeverError, Slot
 from watchfloor_connectors.targets.okta import Okta, OktaOptions
 from watchfloor_connectors.targets.testing import PermitFor, Sample, check_target
@@ -36,9 +36,8 @@ def make(org: OktaOrg, slot: Slot, tmp_path: Path) -> Make:
             "org_url": org.url,
             "api_token": secret_file(tmp_path),
             "never": ["Glass@example.org"],
-            "max_per_minute": 6000,
         }
-        return Okta(slot, OktaOptions.model_validate({**given, **options}), TestClock())
+        return Okta(slot, patient(OktaOptions.model_validate({**given, **options})), TestClock(FAST))
 
     return made
 
@@ -125,6 +124,7 @@ def test_what_is_never_touched_can_be_given_back_where_we_hold_it(
     tool.act(permit_for(action("disable user"), key("a")))
     later = make(never=[user_id(1)])
     later.act(permit_for(action("enable user"), key("b")))
+    assert later.read_back(action("enable user"), key("b")).effect is Effect.APPLIED
     assert org.status[user_id(1)] == "ACTIVE"
     for name in ("disable user", "stop session"):
         with pytest.raises(NeverError):

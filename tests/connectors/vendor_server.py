@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from watchfloor_connectors.targets.base import ToolOptions
 from watchfloor_connectors.targets.testing import PermitFor
 from watchfloor_core.errors import UnavailableError
 from watchfloor_guardrails.action import Action
@@ -27,6 +28,10 @@ from watchfloor_guardrails.effect import ActionTarget, Effect, NotDoneError
 SECRET = "s3cr3t~vendor"
 LEAK = "attacker-wrote-this"
 """Stands in every refusal of a fake: no message of a tool may repeat what a vendor says."""
+
+
+FAST = 8.0
+OptionsT = TypeVar("OptionsT", bound=ToolOptions)
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,10 @@ class Vendor(ABC):
     def is_effect(self, request: Request) -> bool:
         """Whether it asks for what a tool is there for; not for a token, a look or a note."""
 
+    def refusal(self, status: int) -> Reply:
+        """An error as the vendor words it; several vendors' words in one, for those who only look at the status."""
+        return Reply(status, {"errors": [{"code": 1, "message": LEAK}], "error": {"code": LEAK, "message": LEAK}})
+
     @property
     def effects(self) -> int:
         return sum(map(self.is_effect, self.asked))
@@ -88,6 +97,8 @@ class Vendor(ABC):
 def served(vendor: Vendor) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body in one piece: in two, the second waits for the other side to have acknowledged the first.
+        wbufsize = 64 * 1024
 
         def handle_one_request(self) -> None:
             # A tool may hang up first: after an answer that is too long, for one.
@@ -137,12 +148,13 @@ def served(vendor: Vendor) -> Iterator[str]:
 
 
 class TestClock:
-    """Stands still but for sleep, which takes no time."""
+    """Stands still but for sleep, which takes no time, and lasts for ``speed`` times as long as was asked for."""
 
     __test__ = False
 
-    def __init__(self) -> None:
+    def __init__(self, speed: float = 1.0) -> None:
         self.slept: list[float] = []
+        self._speed = speed
         self._now_s = 1_000.0
 
     def now_s(self) -> float:
@@ -150,7 +162,18 @@ class TestClock:
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self._now_s += seconds
+        self._now_s += self._speed * seconds
+
+
+def patient(options: OptionsT) -> OptionsT:
+    """With more time, and more requests, than a tool may have: how fast a test's machine is decides nothing.
+
+    A clock of the speed `FAST` lets a tool look as often as it does in its own time.
+    """
+    more: dict[str, object] = {"timeout_s": 30.0}
+    if "max_per_minute" in type(options).model_fields:
+        more["max_per_minute"] = 1_000_000
+    return options.model_copy(update=more)
 
 
 def secret_file(folder: Path, text: str = SECRET) -> str:
@@ -173,14 +196,10 @@ def check_fault(
 ) -> None:
     """A tool says for certain that nothing was done where that is so, and nowhere else; it repeats no vendor's word."""
     permit = permit_for(action, key)
-    said = {"errors": [{"code": 1, "message": LEAK}], "error": {"code": LEAK, "message": LEAK}}
-    replies = {
-        "redirect": Reply(302, said, {"Location": vendor.url}),
-        "wrong credentials": Reply(401, said),
-        "missing scope": Reply(403, said),
-        "refusal": Reply(400, said),
-        "too often for long": Reply(429, said, {"Retry-After": "3600"}),
-        "server error": Reply(503, said),
+    statuses = {"wrong credentials": 401, "missing scope": 403, "refusal": 400, "server error": 503}
+    replies = {name: vendor.refusal(status) for name, status in statuses.items()} | {
+        "redirect": Reply(302, {}, {"Location": vendor.url}),
+        "too often for long": Reply(429, vendor.refusal(429).content, {"Retry-After": "3600"}),
     }
     begun = len(vendor.asked)
     match fault:
@@ -191,7 +210,7 @@ def check_fault(
             with pytest.raises(NotDoneError) as found:
                 tool.act(permit)
         case "too often":
-            answered = iter([Reply(429, said, {"Retry-After": "1"})])
+            answered = iter([Reply(429, vendor.refusal(429).content, {"Retry-After": "1"})])
             vendor.fault = lambda request: next(answered, None) if vendor.is_effect(request) else None
             tool.act(permit)
             assert tool.read_back(action, key).effect is Effect.APPLIED

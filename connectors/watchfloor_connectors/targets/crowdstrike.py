@@ -98,11 +98,11 @@ class Crowdstrike(ConfiguredTarget[CrowdstrikeOptions]):
 
     def read_state(self, target: Target) -> TargetState:
         with self._api.session() as session:
-            return _state(self._device(session, target))
+            return _state(self._touchable(session, target))
 
     def do(self, action: Action, key: str) -> None:
         with self._api.session() as session:
-            device = self._device(session, action.target)
+            device = self._touchable(session, action.target)
             match action.action_class:
                 case "contain host":
                     self._contain(session, device, key)
@@ -168,11 +168,15 @@ class Crowdstrike(ConfiguredTarget[CrowdstrikeOptions]):
         asked = {"action": verb, "device_ids": [device.device_id], "tags": tags}
         session.note("PATCH", "devices/entities/devices/tags/v1", json=asked)
 
-    def _device(self, session: Session, target: Target) -> _Device:
-        """The one host of that name or agent id.
+    def _touchable(self, session: Session, target: Target) -> _Device:
+        """Raises `NeverError` as well, but for a host that bears our mark: that can always be taken back."""
+        device = self._device(session, target)
+        if {device.device_id, device.hostname.lower()} & self._never and not device.keys:
+            raise NeverError(f"the host {target.value!r} is never touched by {self.tool!r}")
+        return device
 
-        Raises `NeverError` for one that may not be touched, unless it bears our mark: that can always be taken back.
-        """
+    def _device(self, session: Session, target: Target) -> _Device:
+        """The one host of that name or agent id. Raises `NotFoundError`, `UnavailableError`."""
         name = host_name(target)
         is_id = _AGENT_ID.fullmatch(name) is not None
         ids = [name] if is_id else self._ids(session, name)
@@ -186,10 +190,7 @@ class Crowdstrike(ConfiguredTarget[CrowdstrikeOptions]):
         if len(devices) > 1:
             agents = ", ".join(sorted(one.device_id for one in devices[:5]))
             raise UnavailableError(f"several agents report as {name!r}: {agents}; name the one meant by its agent id")
-        (device,) = devices
-        if {device.device_id, device.hostname.lower()} & self._never and not device.keys:
-            raise NeverError(f"the host {name!r} is never touched by {self.tool!r}")
-        return device
+        return devices[0]
 
     @staticmethod
     def _ids(session: Session, name: str) -> list[str]:

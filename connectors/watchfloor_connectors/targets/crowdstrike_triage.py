@@ -86,9 +86,16 @@ class Triage:
         if note is None or note.id != device:
             return ReadBack(Effect.NOT_APPLIED, state, "no look at this host is recorded for this action")
         ran: dict[str, _Ran] = {}
-        for one in note.details:
-            command, _, request = one.partition(" ")
-            ran[command] = self._output(session, request)
+
+        def look() -> bool:
+            """Whether all have answered; what is complete is not asked for again."""
+            for one in note.details:
+                command, _, request = one.partition(" ")
+                if command not in ran or not ran[command].is_complete:
+                    ran[command] = _output(session, request)
+            return all(one.is_complete for one in ran.values())
+
+        session.until(look, bool)
         output = "".join(f"$ {command}\n{one.text}\n" for command, one in ran.items())[:MAX_OUTPUT]
         missing = [one for one in self._commands if one not in ran or not ran[one].is_complete]
         text = f"{len(self._commands) - len(missing)} of {len(self._commands)} commands have answered"
@@ -101,23 +108,19 @@ class Triage:
             # It runs already.
             raise UnavailableError(str(error)) from error
 
-    @staticmethod
-    def _output(session: Session, request: str) -> _Ran:
-        """What a command has written, in parts as they are there, waiting for more within the time."""
-        text = ""
-        for part in range(_MAX_PARTS):
-            asked = {"cloud_request_id": request, "sequence_id": str(part)}
 
-            def look(asked: dict[str, str] = asked) -> _Output:
-                return session.read(_Outputs, f"{_PATH}/command/v1", params=asked).resources[0]
-
-            found = session.until(look, lambda one: one.complete or bool(one.stdout))
-            text = f"{text}{found.stdout}{found.stderr}"[:MAX_OUTPUT]
-            if found.complete:
-                return _Ran(text, is_complete=True)
-            if not found.stdout:
-                break
-        return _Ran(text, is_complete=False)
+def _output(session: Session, request: str) -> _Ran:
+    """What a command has written so far, part by part."""
+    text = ""
+    for part in range(_MAX_PARTS):
+        asked = {"cloud_request_id": request, "sequence_id": str(part)}
+        found = session.read(_Outputs, f"{_PATH}/command/v1", params=asked).resources[0]
+        text = f"{text}{found.stdout}{found.stderr}"[:MAX_OUTPUT]
+        # What does not fit into an answer is not waited for.
+        is_complete = found.complete or len(text) == MAX_OUTPUT
+        if is_complete or not found.stdout:
+            return _Ran(text, is_complete)
+    return _Ran(text, is_complete=False)
 
 
 def _about(key: str) -> str:

@@ -138,11 +138,11 @@ class DefenderEndpoint(ConfiguredTarget[DefenderOptions]):
 
     def read_state(self, target: Target) -> TargetState:
         with self._api.session() as session:
-            return self._seen(session, target).state
+            return self._touchable(session, target).state
 
     def do(self, action: Action, key: str) -> None:
         with self._api.session() as session:
-            seen = self._seen(session, action.target)
+            seen = self._touchable(session, action.target)
             match action.action_class:
                 case "contain host":
                     self._isolate(session, seen, key)
@@ -207,17 +207,20 @@ class DefenderEndpoint(ConfiguredTarget[DefenderOptions]):
         body = {"Comment": f"Watchfloor {MARK}{key}", **more}
         session.change("POST", f"api/{path_of('machines', seen.machine.id, verb)}", json=body)
 
+    def _touchable(self, session: Session, target: Target) -> _Seen:
+        """Raises `NeverError` as well, but for a machine that we hold: that can always be taken back."""
+        seen = self._seen(session, target)
+        names = {seen.machine.id, (seen.machine.name or "").lower(), _first_label(seen.machine.name)}
+        if names & self._never and (seen.holds is None or seen.holds.key is None):
+            raise NeverError(f"the machine {target.value!r} is never touched by {self.tool!r}")
+        return seen
+
     def _seen(self, session: Session, target: Target) -> _Seen:
-        """The one machine of that name or id. Raises `NeverError`, unless the machine is held by us."""
-        name = host_name(target)
-        machine = self._machine(session, name)
+        """The one machine of that name or id. Raises `NotFoundError`, `UnavailableError`."""
+        machine = self._machine(session, host_name(target))
         asked = {"$filter": f"machineId eq '{machine.id}'"}
         found = session.read(_MachineActions, "api/machineactions", params=asked).value
-        seen = _Seen(machine, tuple(sorted(found, key=lambda one: one.created, reverse=True)))
-        names = {machine.id, (machine.name or "").lower(), _first_label(machine.name)}
-        if names & self._never and (seen.holds is None or seen.holds.key is None):
-            raise NeverError(f"the machine {name!r} is never touched by {self.tool!r}")
-        return seen
+        return _Seen(machine, tuple(sorted(found, key=lambda one: one.created, reverse=True)))
 
     @staticmethod
     def _machine(session: Session, name: str) -> _Machine:

@@ -79,19 +79,19 @@ class EntraId(ConfiguredTarget[EntraOptions]):
     def read_state(self, target: Target) -> TargetState:
         with self._api.session() as session:
             if target.kind is TargetKind.APP:
-                return self._app(session, target).state
-            user = self._user(session, target)
+                return self._touchable_app(session, target).state
+            user = self._touchable(session, target)
             return _session_state(user) if target.kind is TargetKind.SESSION else self._held.state(user.account)
 
     def do(self, action: Action, key: str) -> None:
         with self._api.session() as session:
             if action.target.kind is TargetKind.APP:
-                app = self._app(session, action.target)
+                app = self._touchable_app(session, action.target)
                 change_app(
                     session, app, AppChange.DISABLE if action.action_class == "disable app" else AppChange.ENABLE, key
                 )
                 return
-            user = self._user(session, action.target)
+            user = self._touchable(session, action.target)
             match action.action_class:
                 case "disable user":
                     self._held.disable(user.account, key, _switch(session, user, is_on=False))
@@ -134,20 +134,29 @@ class EntraId(ConfiguredTarget[EntraOptions]):
         text = f"sign-ins of {user.id} count from {user.valid_from}; tokens for access that are out live on for minutes"
         return ReadBack(effect, _session_state(user), text)
 
-    def _user(self, session: Session, target: Target) -> _User:
-        """Raises `NeverError` for an account that may not be touched, unless it is held by us."""
-        name = account_name(target, UUID)
-        user = session.read(_User, path_of("users", name), params={"$select": _SELECTED})
-        if {name.lower(), user.name.lower(), user.id} & self._never and self._held.holder(user.account) is None:
-            raise NeverError(f"the account {name!r} is never touched by {self.tool!r}")
+    def _touchable(self, session: Session, target: Target) -> _User:
+        """Raises `NeverError` as well, but for an account that we hold: that can always be taken back."""
+        user = self._user(session, target)
+        names = {target.value.lower(), user.name.lower(), user.id}
+        if names & self._never and self._held.holder(user.account) is None:
+            raise NeverError(f"the account {target.value!r} is never touched by {self.tool!r}")
         return user
 
-    def _app(self, session: Session, target: Target) -> App:
-        id_ = matched(target, TargetKind.APP, UUID, "the id (appId) of an application, in lower case")
-        app = app_by_id(session, id_)
-        if id_ in self._never and app.holder is None:
-            raise NeverError(f"the application {id_} is never touched by {self.tool!r}")
+    def _touchable_app(self, session: Session, target: Target) -> App:
+        """The same for an application."""
+        app = self._app(session, target)
+        if app.app_id in self._never and app.holder is None:
+            raise NeverError(f"the application {app.app_id} is never touched by {self.tool!r}")
         return app
+
+    @staticmethod
+    def _user(session: Session, target: Target) -> _User:
+        return session.read(_User, path_of("users", account_name(target, UUID)), params={"$select": _SELECTED})
+
+    @staticmethod
+    def _app(session: Session, target: Target) -> App:
+        what = "the id (appId) of an application, in lower case"
+        return app_by_id(session, matched(target, TargetKind.APP, UUID, what))
 
 
 def _switch(session: Session, user: _User, *, is_on: bool) -> Callable[[], object]:

@@ -110,14 +110,14 @@ class GoogleWorkspace(ConfiguredTarget[GoogleWorkspaceOptions]):
 
     def read_state(self, target: Target) -> TargetState:
         with self._api.session() as session:
-            user = self._user(session, target)
+            user = self._touchable(session, target)
             if target.kind is TargetKind.SESSION:
                 return _session_state(user, _last_sign_out(session, user))
             return self._held.state(user.account)
 
     def do(self, action: Action, key: str) -> None:
         with self._api.session() as session:
-            user = self._user(session, action.target)
+            user = self._touchable(session, action.target)
             path = _path(user.id)
             if action.action_class == "stop session":
                 last = _last_sign_out(session, user)
@@ -143,14 +143,17 @@ class GoogleWorkspace(ConfiguredTarget[GoogleWorkspaceOptions]):
         text = f"the audit log has {last or 'none'} as the last {_SIGNED_OUT} of {user.id}; it can be minutes behind"
         return ReadBack(effect, _session_state(user, last), text)
 
-    def _user(self, session: Session, target: Target) -> _User:
-        """Raises `NeverError` for an account that may not be touched, unless it is held by us."""
-        name = account_name(target, _ID)
-        user = session.read(_User, _path(name), params={"fields": "id,primaryEmail,suspended"})
-        names = {name.lower(), user.id, user.primary_email.lower()}
+    def _touchable(self, session: Session, target: Target) -> _User:
+        """Raises `NeverError` as well, but for an account that we hold: that can always be taken back."""
+        user = self._user(session, target)
+        names = {target.value.lower(), user.id, user.primary_email.lower()}
         if names & self._never and self._held.holder(user.account) is None:
-            raise NeverError(f"the account {name!r} is never touched by {self.tool!r}")
+            raise NeverError(f"the account {target.value!r} is never touched by {self.tool!r}")
         return user
+
+    @staticmethod
+    def _user(session: Session, target: Target) -> _User:
+        return session.read(_User, _path(account_name(target, _ID)), params={"fields": "id,primaryEmail,suspended"})
 
 
 def _path(user: str) -> str:

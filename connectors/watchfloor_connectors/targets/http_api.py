@@ -228,6 +228,8 @@ class Session:
         found = look()
         while not is_settled(found) and self.left_s() > 2 * every_s:
             self._api.clock.sleep(every_s)
+            if self.left_s() <= 0:
+                break
             found = look()
         return found
 

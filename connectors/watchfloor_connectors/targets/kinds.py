@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint
 from typing import Any, Final, TypeAlias
 
 from watchfloor_connectors.targets.account import PosixAccount
+from watchfloor_connectors.targets.aws import AmazonWebServices
 from watchfloor_connectors.targets.base import ConfiguredTarget, ToolOptions
 from watchfloor_connectors.targets.blocklist import Blocklist
 from watchfloor_connectors.targets.commands.bash import Bash, PowerShell
@@ -45,6 +46,7 @@ Kind: TypeAlias = type[ConfiguredTarget[Any]]
 BUILT_IN: Final[Mapping[str, Kind]] = {
     kind.kind: kind
     for kind in (
+        AmazonWebServices,
         Blocklist,
         Nftables,
         Crowdstrike,

@@ -99,14 +99,14 @@ class Okta(ConfiguredTarget[OktaOptions]):
 
     def read_state(self, target: Target) -> TargetState:
         with self._api.session() as session:
-            user = self._user(session, target)
+            user = self._touchable(session, target)
             if target.kind is TargetKind.SESSION:
                 return _session_state(user, _last_clearing(session, user))
             return self._held.state(user.account)
 
     def do(self, action: Action, key: str) -> None:
         with self._api.session() as session:
-            user = self._user(session, action.target)
+            user = self._touchable(session, action.target)
             if action.action_class == "stop session":
                 self._held.end_sessions(
                     user.account,
@@ -139,14 +139,17 @@ class Okta(ConfiguredTarget[OktaOptions]):
         text = f"Okta's System Log has {last or 'none'} as the last {_CLEARED} of {user.id} in 7 days"
         return ReadBack(effect, _session_state(user, last), text)
 
-    def _user(self, session: Session, target: Target) -> _User:
-        """Raises `NeverError` for an account that may not be touched, unless it is held by us."""
-        name = account_name(target, _ID)
-        user = session.read(_User, path_of("users", name))
-        names = {name.lower(), user.id.lower(), user.profile.login.lower()}
+    def _touchable(self, session: Session, target: Target) -> _User:
+        """Raises `NeverError` as well, but for an account that we hold: that can always be taken back."""
+        user = self._user(session, target)
+        names = {target.value.lower(), user.id.lower(), user.profile.login.lower()}
         if names & self._never and self._held.holder(user.account) is None:
-            raise NeverError(f"the account {name!r} is never touched by {self.tool!r}")
+            raise NeverError(f"the account {target.value!r} is never touched by {self.tool!r}")
         return user
+
+    @staticmethod
+    def _user(session: Session, target: Target) -> _User:
+        return session.read(_User, path_of("users", account_name(target, _ID)))
 
 
 def _last_clearing(session: Session, user: _User) -> str:
