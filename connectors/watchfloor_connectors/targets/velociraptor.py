@@ -72,7 +72,7 @@ class Velociraptor(ConfiguredTarget[VelociraptorOptions]):
     def __init__(self, slot: Slot, options: VelociraptorOptions, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__(slot, options)
         self._clock = clock
-        self._notes = Notes(slot, None, options.timeout_s)
+        self._notes = Notes(slot, None, 1.0)
         self._never = frozenset(one.lower() for one in options.never)
 
     @classmethod
