@@ -350,7 +350,7 @@ _MODULES: Final = {
     "smtplib": NETWORK, "httpx": NETWORK, "httpcore": NETWORK, "http.client": NETWORK,
     "urllib.request": NETWORK, "requests": NETWORK, "aiohttp": NETWORK, "urllib3": NETWORK, "ftplib": NETWORK,
     "imaplib": NETWORK, "ldap3": NETWORK, "paramiko": NETWORK, "boto3": NETWORK, "http.server": NETWORK,
-    "botocore": NETWORK, "socketserver": NETWORK, "shutil": FILES, "tempfile": FILES,
+    "botocore": NETWORK, "socketserver": NETWORK, "grpc": NETWORK, "shutil": FILES, "tempfile": FILES,
 }  # fmt: skip
 _OS: Final = {
     **dict.fromkeys(("system", "popen", "fork", "forkpty", "posix_spawn", "startfile"), PROCESS),
@@ -415,6 +415,7 @@ def _reach(node: ast.AST) -> str | None:
         ("from urllib.request import urlopen", NETWORK),
         ("def late():\n    import socket", NETWORK),
         ("loop.create_connection(x)", NETWORK),
+        ("import grpc", NETWORK),
         ("import os\nos.kill(1, 9)", SIGNAL),
         ("import signal\nsignal.pidfd_send_signal(1, 9)", SIGNAL),
         ("open(path, 'a')", FILES),
@@ -464,6 +465,7 @@ REACHES: Final[Mapping[str, tuple[set[str], str]]] = {
     "connectors.targets.process": ({SIGNAL}, "ends the one process that a descriptor holds"),
     "connectors.targets.programs": ({PROCESS, FILES}, "runs nft, usermod and the like; shutil only finds them"),
     "connectors.targets.quarantine": ({FILES}, "the quarantine's folders"),
+    "connectors.targets.velociraptor_api": ({NETWORK}, "asks Velociraptor's server, with certificates on both sides"),
     "connectors.targets.template": ({FILES}, "a firewall made of files, to be copied"),
     # Telling people, and hearing from them: `announce` alone leads here, and a notice carries no authority.
     "connectors.channels.http": ({NETWORK}, "sends notices to Slack, Teams and webhooks, over TLS"),

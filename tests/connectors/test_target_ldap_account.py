@@ -16,10 +16,12 @@ from ldap3 import MODIFY_REPLACE, NONE, Connection, Server
 
 from tests.connectors.directory_server import BASE, PASSWORD, POLICY, READER, WRITER, Slapd, slapd
 from watchfloor_connectors.context.accounts import Layout
+from watchfloor_connectors.context.directory_session import Place
 from watchfloor_connectors.targets.base import Slot
 from watchfloor_connectors.targets.ldap_account import LdapAccount
-from watchfloor_connectors.targets.ldap_entry import LdapAccountOptions
+from watchfloor_connectors.targets.ldap_entry import Accounts, LdapAccountOptions
 from watchfloor_connectors.targets.ldap_note import Note, note_in, with_note, without_note
+from watchfloor_connectors.targets.ldap_session import writing_session
 from watchfloor_connectors.targets.registry import load_targets
 from watchfloor_connectors.targets.testing import PermitFor, Sample, check_target, hostile
 from watchfloor_core.errors import ConfigurationError, NotFoundError, RecordError, RefusedError, UnavailableError
@@ -306,16 +308,21 @@ def test_a_lock_that_no_policy_enforces_is_not_called_an_effect(
 def test_a_policy_that_cannot_be_read_leaves_open_whether_a_lock_holds(
     slot: Slot, options: LdapAccountOptions, permit_for: PermitFor, key: Key
 ) -> None:
-    tool = LdapAccount(slot, options.model_copy(update={"policy_dn": f"cn=nowhere,{BASE}"}))
-    with pytest.raises(NotDoneError, match="has no entry 'cn=nowhere"):
-        tool.act(permit_for(disable("ann"), key("a")))
+    blind = LdapAccount(slot, options.model_copy(update={"policy_dn": f"cn=nowhere,{BASE}"}))
+    with pytest.raises(NotDoneError, match="mend policy_dn"):
+        blind.act(permit_for(disable("ann"), key("a")))
+    LdapAccount(slot, options).act(permit_for(disable("ann"), key("a")))
+    assert blind.read_back(disable("ann"), key("a")).effect is Effect.UNKNOWN
+    # It can be taken back all the same.
+    blind.act(permit_for(enable("ann"), key("b")))
+    assert blind.read_back(enable("ann"), key("b")).effect is Effect.APPLIED
 
 
 def test_what_we_disabled_is_enabled_even_if_it_was_protected_since(
     tool: LdapAccount, slot: Slot, options: LdapAccountOptions, server: Slapd, permit_for: PermitFor, key: Key
 ) -> None:
     tool.act(permit_for(disable("ann"), key("a")))
-    for never in ("Ann", f"UID=ann,{PEOPLE}"):
+    for never in ("Ann", f"UID=ann,{PEOPLE}", f" uid = ann , {PEOPLE.replace(',', ', ')}"):
         later = LdapAccount(slot, options.model_copy(update={"never": (never,)}))
         assert later.version == tool.version
         later.act(permit_for(enable("ann"), key("b")))
@@ -329,6 +336,23 @@ def test_its_own_account_is_never_touched(slot: Slot, options: LdapAccountOption
     tool = LdapAccount(slot, options.model_copy(update={"user_attribute": "cn"}))
     with pytest.raises(RefusedError, match="never touched"):
         tool.read_state(user("writer"))
+
+
+@pytest.mark.parametrize("bind_dn", ["CORP\\Wendy", "wendy@corp.example", f"CN=Wendy, {PEOPLE}"])
+def test_its_own_account_is_known_by_each_way_to_bind(options: LdapAccountOptions, server: Slapd, bind_dn: str) -> None:
+    changes = {"layout": Layout.AD, "bind_dn": bind_dn}
+    accounts = Accounts("tool", options.model_copy(update=changes))
+    place = Place(
+        host="127.0.0.1", port=server.port, tls=None, start_tls=False, base_dn=BASE, bind_dn=WRITER, timeout_s=4
+    )
+    with writing_session(place, lambda: PASSWORD) as session, pytest.raises(RefusedError, match="never touched"):
+        accounts.find(session, accounts.wanted(user("wendy")))
+
+
+def test_a_protected_account_is_known_by_its_principal_name_too(windows_tool: LdapAccount, slot: Slot) -> None:
+    tool = LdapAccount(slot, windows_tool.options.model_copy(update={"never": ("W.Smith@corp.example",)}))
+    with pytest.raises(RefusedError, match="never touched"):
+        tool.read_state(user("wendy"))
 
 
 @pytest.mark.parametrize(

@@ -206,11 +206,19 @@ def test_what_was_made_is_cancelled_even_if_its_incident_was_protected_since(
         later.act(permit_for(create(), key("c")))
 
 
-def test_one_that_was_deleted_is_not_there(case: Case, permit_for: PermitFor, key: Key) -> None:
+def test_one_that_was_deleted_or_is_hidden_is_neither_there_nor_taken_back(
+    case: Case, permit_for: PermitFor, key: Key
+) -> None:
     case.tool.act(permit_for(create(), key("a")))
     case.server.tickets.clear()
-    assert case.tool.read_back(create(), key("a")).effect is Effect.NOT_APPLIED
-    assert case.tool.read_back(cancel(), key("b")).effect is Effect.APPLIED
+    for action in (create(), cancel()):
+        back = case.tool.read_back(action, key("a"))
+        assert (back.effect, "does not show any more" in back.text) == (Effect.UNKNOWN, True)
+    with pytest.raises(NotDoneError, match="no open ticket"):
+        case.tool.act(permit_for(cancel(), key("b")))
+    # Another one may be made in its place.
+    case.tool.act(permit_for(create(), key("c")))
+    assert case.tool.read_back(create(), key("c")).effect is Effect.APPLIED
 
 
 def test_nothing_of_a_text_is_markup_a_link_or_a_line_of_ours(case: Case, permit_for: PermitFor, key: Key) -> None:

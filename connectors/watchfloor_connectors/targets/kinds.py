@@ -34,6 +34,7 @@ from watchfloor_connectors.targets.quarantine import Quarantine
 from watchfloor_connectors.targets.servicenow_ticket import ServicenowTicket
 from watchfloor_connectors.targets.sigma_filters import SigmaFilters
 from watchfloor_connectors.targets.thehive import TheHive
+from watchfloor_connectors.targets.velociraptor import Velociraptor
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.plugins import find_entries, shown_setting
 from watchfloor_guardrails.catalogue import CATALOGUE
@@ -70,6 +71,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
         Pfsense,
         ServicenowTicket,
         TheHive,
+        Velociraptor,
     )
 }
 

@@ -9,10 +9,10 @@ What the account holds already goes on: Kerberos tickets, sessions, connections 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import urlsplit
 
 from watchfloor_connectors.context.accounts import Layout
@@ -39,6 +39,13 @@ from watchfloor_guardrails.effect import Effect, NotDoneError, ReadBack, TargetS
 
 if TYPE_CHECKING:
     from watchfloor_connectors.targets.ldap_session import Change, WritingSession
+
+
+_ENFORCED: Final[Mapping[bool | None, str]] = {
+    True: "",
+    False: "; its password policy does not enforce that (pwdLockout)",
+    None: "; whether that is enforced cannot be told, as its password policy does not show",
+}
 
 
 class LdapAccount(ConfiguredTarget[LdapAccountOptions]):
@@ -97,19 +104,25 @@ class LdapAccount(ConfiguredTarget[LdapAccountOptions]):
         wanted = self._accounts.wanted(action.target)
         with self._session() as session:
             account = self._accounts.find(session, wanted)
-        is_held = account.is_disabled and account.is_enforced
-        is_applied = is_held if action.action_class == "disable user" else not account.is_disabled
+        if action.action_class == "enable user":
+            effect = Effect.NOT_APPLIED if account.is_disabled else Effect.APPLIED
+        elif account.is_disabled and account.is_enforced is None:
+            effect = Effect.UNKNOWN
+        else:
+            effect = Effect.APPLIED if account.is_disabled and account.is_enforced else Effect.NOT_APPLIED
         text = f"the account {account.dn!r} is {'disabled' if account.is_disabled else 'not disabled'}"
         if account.is_disabled:
             text += f", {_whose(account.note, key)}"
-            text += "" if account.is_enforced else "; its password policy does not enforce that (pwdLockout)"
-        return ReadBack(Effect.APPLIED if is_applied else Effect.NOT_APPLIED, self._state(account), text)
+            text += _ENFORCED[account.is_enforced]
+        return ReadBack(effect, self._state(account), text)
 
     def _disabling(self, account: Account, key: str) -> list[Change]:
         if account.is_disabled:
             if account.note is not None and account.note.key == key:
                 return []
             raise NotDoneError(f"the account {account.dn!r} is disabled already, {_whose(account.note, key)}")
+        if account.is_enforced is None:
+            raise NotDoneError(f"the directory does not show the password policy of {account.dn!r}: mend policy_dn")
         if not account.is_enforced:
             raise NotDoneError(
                 f"the password policy of {account.dn!r} does not lock accounts; set its pwdLockout to TRUE first"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -70,8 +72,8 @@ class Account:
     """All values of the attribute that holds the note."""
     note: Note | None
     is_disabled: bool
-    is_enforced: bool
-    """The server refuses an account that is locked."""
+    is_enforced: bool | None
+    """The server refuses an account that is locked; None where its policy does not show."""
 
 
 class Accounts:
@@ -83,7 +85,7 @@ class Accounts:
         self._tool = tool
         self._options = options
         self._is_ad = options.layout is Layout.AD
-        self._never = {folded(one) for one in (*options.never, options.bind_dn)}
+        self._never = {_spelled(one) for one in options.never} | set(_names_of(options.bind_dn))
         self._domains = {folded(one) for one in options.domains}
 
     def wanted(self, target: Target) -> list[tuple[str, str]]:
@@ -121,7 +123,8 @@ class Accounts:
             raise NotFoundError(f"the directory has no account {wanted[0][1]!r} below {options.base_dn!r}")
         ((dn, raw),) = meant
         account = self._read(session, dn, raw)
-        names = {folded(dn), *(folded(_text(one)) for one in raw.get(self.name_attribute.lower(), ()))}
+        told = [*raw.get(self.name_attribute.lower(), ()), *raw.get("userprincipalname", ())]
+        names = {_spelled(dn), *(_spelled(_text(one)) for one in told)}
         rid = int.from_bytes(next(iter(raw.get("objectsid", ())), b"")[-4:], "little")
         if self._is_ad and (rid in _BUILT_IN or b"computer" in {one.lower() for one in raw.get("objectclass", ())}):
             raise NeverError(f"{dn!r} is {_BUILT_IN.get(rid, 'a computer, and no account of a person or service')}")
@@ -135,11 +138,13 @@ class Accounts:
         lock = locks[0] if locks else None
         notes = tuple(raw.get(self._options.note_attribute.lower(), ()))
         if self._is_ad:
-            is_disabled, is_enforced = bool(control(lock) & DISABLED_BIT), True
-        else:
-            policy = next((_text(one) for one in raw.get("pwdpolicysubentry", ())), self._options.policy_dn or "")
-            is_disabled, is_enforced = lock == FOR_EVER, _locks(session.entry(policy, ["pwdLockout"]))
-        return Account(dn, lock, notes, note_in(notes), is_disabled, is_enforced)
+            return Account(dn, lock, notes, note_in(notes), bool(control(lock) & DISABLED_BIT), True)
+        policy = next((_text(one) for one in raw.get("pwdpolicysubentry", ())), self._options.policy_dn or "")
+        is_enforced: bool | None = None
+        # Whoever takes a lock back needs no policy for it.
+        with suppress(NotFoundError):
+            is_enforced = _locks(session.entry(policy, ["pwdLockout"]))
+        return Account(dn, lock, notes, note_in(notes), lock == FOR_EVER, is_enforced)
 
 
 def control(value: bytes | None) -> int:
@@ -150,6 +155,18 @@ def control(value: bytes | None) -> int:
         raise UnavailableError(
             "the entry has no readable userAccountControl; the bind account has to read it"
         ) from None
+
+
+def _spelled(name: str) -> str:
+    """One spelling of a name or DN, as far as case and blanks go."""
+    return re.sub(r"\s*([,=])\s*", r"\1", folded(name.strip()))
+
+
+def _names_of(bind_dn: str) -> Iterator[str]:
+    """Active Directory takes ``DOMAIN\\name`` and ``name@domain`` in place of a DN."""
+    yield _spelled(bind_dn)
+    if "=" not in bind_dn:
+        yield _spelled(bind_dn.rpartition("\\")[2].partition("@")[0])
 
 
 def _locks(policy: Raw) -> bool:

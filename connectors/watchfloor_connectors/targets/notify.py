@@ -12,7 +12,8 @@ from typing import ClassVar, Final
 from watchfloor_connectors.channels.text import defang
 from watchfloor_connectors.targets.base import BadTargetError, ConfiguredTarget, NeverError, Slot, plain_text
 from watchfloor_connectors.targets.http_api import RESTRICTING
-from watchfloor_connectors.targets.notify_media import Medium, Message, medium
+from watchfloor_connectors.targets.notify_media import medium
+from watchfloor_connectors.targets.notify_message import Medium, Message
 from watchfloor_connectors.targets.notify_options import (
     MailPlace,
     NotifyOptions,

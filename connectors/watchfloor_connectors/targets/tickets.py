@@ -10,7 +10,7 @@ import re
 from abc import abstractmethod
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, TypeVar
 
 from watchfloor_connectors.channels.text import defang
@@ -31,6 +31,8 @@ MAX_BODY: Final = 2_000
 """Characters of ``title`` and ``text`` as they are given."""
 MAX_FOUND: Final = 20
 """Tickets about one incident that are looked at."""
+_WAIT_S: Final = 1.0
+"""For another executor that is at the same incident."""
 INCIDENT: Final = re.compile(r"inc-[0-9a-f]{16}")
 
 OptionsT = TypeVar("OptionsT", bound=ApiOptions)
@@ -63,6 +65,19 @@ class Entry:
     """Lines of whoever asked for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The tickets about an incident."""
+
+    tickets: tuple[Ticket, ...]
+    is_hidden: bool
+    """The one that was noted does not show: it was deleted, or the account may not see it any more."""
+
+    @property
+    def still_open(self) -> list[Ticket]:
+        return [one for one in self.tickets if one.is_open]
+
+
 class BasicSecret:
     """RFC 7617, with a password or token that is read anew for each request."""
 
@@ -86,7 +101,7 @@ class TicketTool(ConfiguredTarget[OptionsT]):
 
     def __init__(self, slot: Slot, options: OptionsT, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__(slot, options)
-        self._notes = Notes(slot, None, options.timeout_s)
+        self._notes = Notes(slot, None, _WAIT_S)
         self._api = self.api(clock)
 
     @abstractmethod
@@ -119,11 +134,11 @@ class TicketTool(ConfiguredTarget[OptionsT]):
         entry = self._entry(action, incident_id, key) if action.action_class == "create ticket" else None
         with self._notes.alone(incident_id), self._api.session() as session:
             note = self._notes.read(incident_id)
-            tickets = self._tickets(session, incident_id, note)
+            found = self._tickets(session, incident_id, note)
             if entry is not None:
-                self._make(session, entry, note, tickets)
+                self._make(session, entry, note, found)
             else:
-                self._cancel(session, incident_id, tickets, key)
+                self._cancel(session, incident_id, found, key)
 
     def read_back(self, action: Action, key: str) -> ReadBack:
         incident_id = self._incident(action.target)
@@ -131,31 +146,31 @@ class TicketTool(ConfiguredTarget[OptionsT]):
         is_begun = note is not None and not note.id
         is_making = action.action_class == "create ticket"
         with self._api.session() as session:
-            tickets = session.until(
+            found = session.until(
                 lambda: self._tickets(session, incident_id, note),
-                lambda found: not is_begun or any(one.key == key for one in found),
+                lambda one: not is_begun or any(ticket.key == key for ticket in one.tickets),
             )
-        mine = [one for one in tickets if one.key == key and not one.is_cancelled] if is_making else []
-        still = [one for one in tickets if one.is_open]
-        state = _state(tickets)
+        state = _state(found)
+        mine = [one for one in found.tickets if one.key == key and not one.is_cancelled] if is_making else []
         if mine:
             text = f"the ticket {_shown(mine[0])} about {incident_id} is there, by this action"
             return ReadBack(Effect.APPLIED, state, text, mine[0].number)
-        if is_begun and note is not None and (not is_making or note.key == key):
-            said = "a ticket was asked for and not acknowledged, and does not show; it may still come"
-            return ReadBack(Effect.UNKNOWN, state, said)
-        listed = ", ".join(map(_shown, still)) or "none"
-        is_applied = not is_making and not still
+        concerns_us = note is not None and (not is_making or note.key == key)
+        if concerns_us and (is_begun or found.is_hidden):
+            begun = "a ticket was asked for and not acknowledged, and does not show; it may still come"
+            hidden = "the ticket that was made does not show any more: it was deleted, or is hidden from the account"
+            return ReadBack(Effect.UNKNOWN, state, begun if is_begun else hidden)
+        listed = ", ".join(map(_shown, found.still_open)) or "none"
+        is_applied = not is_making and not found.still_open
         text = f"open tickets of Watchfloor about {incident_id}: {listed}"
         return ReadBack(Effect.APPLIED if is_applied else Effect.NOT_APPLIED, state, text)
 
-    def _make(self, session: Session, entry: Entry, note: Note | None, tickets: list[Ticket]) -> None:
-        if any(one.key == entry.key and not one.is_cancelled for one in tickets):
+    def _make(self, session: Session, entry: Entry, note: Note | None, found: Found) -> None:
+        if any(one.key == entry.key and not one.is_cancelled for one in found.tickets):
             return
-        for one in tickets:
-            if one.is_open:
-                whose = f"by the proposal of digest {one.key}" if one.key else "by another hand"
-                raise NotDoneError(f"there is the ticket {_shown(one)} about {entry.incident_id} already, {whose}")
+        for one in found.still_open:
+            whose = f"by the proposal of digest {one.key}" if one.key else "by another hand"
+            raise NotDoneError(f"there is the ticket {_shown(one)} about {entry.incident_id} already, {whose}")
         if note is not None and not note.id and note.key == entry.key:
             raise UnavailableError("the ticket was asked for already and may still come; it is not made twice")
         self._notes.write(Note(target=entry.incident_id, id="", key=entry.key))
@@ -166,30 +181,32 @@ class TicketTool(ConfiguredTarget[OptionsT]):
             raise
         self._notes.write(Note(target=entry.incident_id, id=ticket_id, key=entry.key))
 
-    def _cancel(self, session: Session, incident_id: str, tickets: list[Ticket], key: str) -> None:
-        still = [one for one in tickets if one.is_open]
-        if not still:
+    def _cancel(self, session: Session, incident_id: str, found: Found, key: str) -> None:
+        if not found.still_open:
             raise NotDoneError(f"there is no open ticket of Watchfloor about {incident_id}")
-        for one in still:
+        for one in found.still_open:
             self.cancel(session, one, key)
 
-    def _tickets(self, session: Session, incident_id: str, note: Note | None) -> list[Ticket]:
+    def _tickets(self, session: Session, incident_id: str, note: Note | None) -> Found:
         """Those about the incident that are ours, as they are now."""
         known = [note.id] if note is not None and note.id else []
         ids = dict.fromkeys([*known, *self.search(session, incident_id)])
         if len(ids) > MAX_FOUND:
             raise UnavailableError(f"there are more than {MAX_FOUND} tickets about {incident_id}; look at them")
-        found = []
+        tickets: list[Ticket] = []
+        is_hidden = False
         for one in ids:
             try:
                 ticket = self.get(session, one)
             except NotFoundError:
+                is_hidden = is_hidden or one in known
                 continue
             if ticket.key is None and note is not None and note.id == one:
                 # The vendor has dropped our mark; we know it by its id.
-                ticket = Ticket(ticket.id, ticket.number, note.key, ticket.is_open, ticket.is_cancelled)
-            found.append(ticket)
-        if incident_id in self.options.never and not any(one.is_open for one in found):
+                ticket = replace(ticket, key=note.key)
+            tickets.append(ticket)
+        found = Found(tuple(tickets), is_hidden)
+        if incident_id in self.options.never and not found.still_open:
             raise NeverError(f"no ticket is made about {incident_id} by {self.tool!r}")
         return found
 
@@ -224,8 +241,8 @@ def _shown(ticket: Ticket) -> str:
     return quote_untrusted(ticket.number, 60)
 
 
-def _state(tickets: list[Ticket]) -> TargetState:
+def _state(found: Found) -> TargetState:
     # Closed ones stay for ever and change nothing of what may be done.
-    still = sorted((one.id, one.key or "") for one in tickets if one.is_open)
+    still = sorted((one.id, one.key or "") for one in found.still_open)
     content: list[JsonValue] = [{"id": ticket_id, "key": key or None} for ticket_id, key in still]
     return TargetState({"open": content})
