@@ -25,10 +25,12 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
     """By a person."""
+    PICKED = "picked"
+    """Filled, and not started yet."""
 
     @property
     def is_over(self) -> bool:
-        return self is not RunStatus.RUNNING
+        return self not in (RunStatus.RUNNING, RunStatus.PICKED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from watchfloor_service.playbooks.views import RunSummary, RunView, TaskView, Va
 from watchfloor_workflows.playbooks.previewing import Preview
 
 _STYLES: Final = {
+    "picked": "yellow",
     "running": "cyan",
     "succeeded": "green",
     "failed": "red",
@@ -187,7 +188,9 @@ def print_run(found: RunView) -> None:
         for done in found.done:
             undo = f"undone by {done.undo!r}" if done.left is None else done.left
             out.print(Text(f"  {done.proposal_id}  {done.action_class} {done.target_shown}: {undo}"))
-    if run.status != "running" and any(done.left is None for done in found.done) and run.undoes_run is None:
+    if run.status == "picked":
+        out.print(Text(f"`watchfloor playbook start {run.run_id}` starts it; `--set NAME=VALUE` gives another value."))
+    elif run.status != "running" and any(done.left is None for done in found.done) and run.undoes_run is None:
         out.print(Text(f"`watchfloor playbook rollback {run.run_id} -m WHY` takes it back."))
 
 

@@ -56,6 +56,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands of this module."""
     app.command("plan")(plan_)
     app.command()(run)
+    app.command("start")(start_picked_)
     app.command()(runs)
     app.command()(show)
     app.command()(stop)
@@ -127,6 +128,20 @@ def run(
             "reason": reason,
         }
         told = whoever(place, token_file).api().post("/v1/playbook-runs", body)
+        _started(place, told, "Started", as_json=as_json, is_other=tenant is not None)
+
+
+def start_picked_(
+    run_id: RunArgument,
+    values: SetOption = None,
+    token_file: TokenOption = None,
+    tenant: TenantOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a run that the response agent has picked and filled. You approve nothing of what it proposes."""
+    with answering(), at(tenant) as place:
+        body: dict[str, Json] = {"values": dict(_values(values or []))}
+        told = whoever(place, token_file).api().post(f"{_path(run_id)}/start", body)
         _started(place, told, "Started", as_json=as_json, is_other=tenant is not None)
 
 

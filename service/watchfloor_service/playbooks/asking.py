@@ -20,7 +20,7 @@ from watchfloor_service.access.caller import Caller
 from watchfloor_workflows.authority.budgets import charge
 from watchfloor_workflows.playbooks.filling import fill
 from watchfloor_workflows.playbooks.records import entry_of_run, read_run, request_stop
-from watchfloor_workflows.playbooks.starting import Shelved, proposer_of, start_run
+from watchfloor_workflows.playbooks.starting import Shelved, begin_picked, loaded, proposer_of, start_run
 from watchfloor_workflows.playbooks.undoing import start_undoing
 
 RUNS_PER_HOUR: Final = 60
@@ -78,10 +78,27 @@ def start(
         proposer=proposer_for(shelved.playbook, by),
         reason=reason,
     )
-    one = Charge("playbook_runs", caller.principal, 1, RUNS_PER_HOUR, _HOUR_S, f"started {run_id}")
-    charge(connection, caller.tenant, [one], now_us())
+    _count(connection, caller, run_id)
     record_decisions(connection, caller.tenant, [told])
     return run_id
+
+
+def start_picked(connection: Connection, caller: Caller, run_id: str, said: Mapping[str, str]) -> None:
+    """Start what the response agent has picked; the caller approves nothing of what it proposes.
+
+    Raises `NotFoundError`, `ConflictError` where it was started before, and what `start` raises.
+    """
+    run = read_run(connection, caller.tenant, run_id, lock=True)
+    by = Principal(caller.principal, caller.kind)
+    given = {name: Held.of(named_by(value, by)) for name, value in said.items()}
+    told = begin_picked(connection, run, given, proposer_for(loaded(run.content), by))
+    _count(connection, caller, run_id)
+    record_decisions(connection, caller.tenant, [told])
+
+
+def _count(connection: Connection, caller: Caller, run_id: str) -> None:
+    one = Charge("playbook_runs", caller.principal, 1, RUNS_PER_HOUR, _HOUR_S, f"started {run_id}")
+    charge(connection, caller.tenant, [one], now_us())
 
 
 def stop(connection: Connection, caller: Caller, run_id: str, reason: str) -> None:

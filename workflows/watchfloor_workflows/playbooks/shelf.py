@@ -1,4 +1,4 @@
-"""The playbooks that may be run here: those of the operator's folder.
+"""The playbooks that may be run here: those of the operator's folder, and those that come with Watchfloor.
 
 A file that cannot be read, or whose signature is wanted and does not hold, is not on the shelf, and why is told to
 whoever asks for it. Of two files with the same id the one that was modified last counts.
@@ -22,6 +22,7 @@ from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import approver_key
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.assertion import KeyKind
+from watchfloor_playbooks.library import library
 from watchfloor_playbooks.loading import MAX_BYTES, load
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.signature import TrustedKey, verify
@@ -30,7 +31,11 @@ from watchfloor_workflows.playbooks.starting import Shelved
 
 FOLDER: Final = "playbooks"
 """In the data directory, unless a setting names another place."""
+LIBRARY: Final = "library:"
+"""Before the name of one that comes with Watchfloor."""
 SUFFIXES: Final = (".json", ".yaml", ".yml")
+TESTS: Final = ".tests.yaml"
+"""Ends the name of a file of tests, which stands beside its playbook."""
 MOST_FILES: Final = 500
 _REGISTERED: Final = (
     select(approver_key.c.id, approver_key.c.principal, approver_key.c.public_key)
@@ -76,21 +81,50 @@ class FolderShelf:
         return Shelved(latest.playbook, latest.signers)
 
     def named(self, which: str) -> Shelved:
-        """By its id, or by its whole name where only one has it. Raises what `find` raises."""
-        known = {one.playbook.id: one.playbook.head.name for one in self.all() if one.playbook is not None}
-        ids = [playbook_id for playbook_id, name in known.items() if which in (playbook_id, name)]
+        """By its id, its file's name, or its whole name where only one has it. Raises what `find` raises."""
+        ids = list(
+            dict.fromkeys(
+                one.playbook.id
+                for one in self.all()
+                if one.playbook is not None and which in (one.playbook.id, one.playbook.head.name, _stem(one.file))
+            )
+        )
         if len(ids) > 1:
             raise ConfigurationError(f"{len(ids)} playbooks are called {quote_untrusted(which, 80)}; give the id")
         return self.find(ids[0] if ids else which)
 
     def all(self) -> list[OnShelf]:
-        """Every file of the folder, by name."""
+        """Every file of the folder by name, and then those that come with Watchfloor and of which none has the id."""
         trusted = keys_of_people(self._store)
-        return [self._looked_at(path, trusted) for path in self._files()]
+        own = [self._looked_at(path, trusted) for path in self._files()]
+        taken = {one.playbook.id for one in own if one.playbook is not None}
+        unsigned = "it comes with Watchfloor and is signed by nobody here; sign a copy"
+        problem = unsigned if self._wants_signature else None
+        return [
+            *own,
+            *(
+                OnShelf(f"{LIBRARY}{one.name}", one.playbook, problem=problem)
+                for one in library()
+                if one.playbook.id not in taken
+            ),
+        ]
+
+    def usable(self) -> list[Shelved]:
+        """Those that may be run, the latest of each."""
+        latest: dict[str, OnShelf] = {}
+        for one in self.all():
+            if one.playbook is not None and _is_later(one, latest.get(one.playbook.id)):
+                latest[one.playbook.id] = one
+        usable = [one for one in latest.values() if one.problem is None]
+        return [Shelved(one.playbook, one.signers) for one in usable if one.playbook is not None]
 
     def _files(self) -> Iterator[Path]:
         try:
-            found = sorted(path for path in self._folder.iterdir() if path.suffix.lower() in SUFFIXES)
+            found = sorted(
+                path
+                for path in self._folder.iterdir()
+                if path.suffix.lower() in SUFFIXES and not path.name.endswith(TESTS)
+            )
         except FileNotFoundError:
             return
         except OSError as error:
@@ -130,6 +164,16 @@ class FolderShelf:
                 self._read.clear()
             self._read[key] = found
         return found
+
+
+def _stem(file: str) -> str:
+    return Path(file.removeprefix(LIBRARY)).stem if not file.startswith(LIBRARY) else file.removeprefix(LIBRARY)
+
+
+def _is_later(one: OnShelf, than: OnShelf | None) -> bool:
+    if than is None or than.playbook is None or one.playbook is None:
+        return True
+    return (comparable_time(one.playbook.head.modified) or "") > (comparable_time(than.playbook.head.modified) or "")
 
 
 def keys_of_people(store: Store) -> list[TrustedKey]:

@@ -11,8 +11,9 @@ from typing import Final, Protocol
 from sqlalchemy import Connection, insert
 
 from watchfloor_core.alert import Integrity
+from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import now_us, to_iso
-from watchfloor_core.errors import ConfigurationError, Problem, RefusedError
+from watchfloor_core.errors import ConfigurationError, ConflictError, Problem, RefusedError
 from watchfloor_core.ledger.record import Decision
 from watchfloor_core.store.schema_playbook import playbook_run
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
@@ -28,7 +29,7 @@ from watchfloor_playbooks.running.values import Held
 from watchfloor_playbooks.running.work import RunStatus
 from watchfloor_playbooks.signature import digest_of
 from watchfloor_playbooks.vocabulary import comparable_time
-from watchfloor_workflows.playbooks.records import values_to_json, wake
+from watchfloor_workflows.playbooks.records import StoredRun, entry_of_run, values_to_json, wake, write_run
 from watchfloor_workflows.standing import last_entry_id, read_incident
 
 MAX_DEPTH: Final = 5
@@ -79,8 +80,12 @@ def start_run(
     proposer: Proposer,
     reason: str,
     inside: Inside | None = None,
+    is_due: bool = True,
+    more: Mapping[str, JsonValue] | None = None,
 ) -> tuple[str, Decision]:
     """A run that is due, and the entry that tells of it, which the caller records; returns the run's id.
+
+    Without ``is_due`` it is only picked, and waits for somebody to start it. ``more`` goes into the entry.
 
     Raises `ConfigurationError` with all that is wrong with playbook and values, `RefusedError` where the playbook is
     not valid now, and `NotFoundError` where the incident is not of this tenant.
@@ -98,7 +103,7 @@ def start_run(
             "run": run_id,
             "playbook": playbook.id,
             "digest": digest,
-            "stage": "started",
+            "stage": "started" if is_due else "picked",
             "name": playbook.head.name[:200],
             "version": playbook.head.modified,
             "signers": list(shelved.signers),
@@ -108,6 +113,7 @@ def start_run(
             "reason": reason[:MAX_PURPOSE],
             "given": values_to_json(filled),
             "inside": None if inside is None else inside.run_id,
+            **(more or {}),
         },
         name=SpanName.PLAYBOOK,
         start_us=now,
@@ -135,7 +141,7 @@ def start_run(
             requester=proposer.requester,
             reason=reason[:MAX_PURPOSE],
             given=values_to_json(filled),
-            status=RunStatus.RUNNING.value,
+            status=(RunStatus.RUNNING if is_due else RunStatus.PICKED).value,
             outcome="",
             parent_run=None if inside is None else inside.run_id,
             parent_work=None if inside is None else inside.key,
@@ -145,8 +151,37 @@ def start_run(
             updated_us=now,
         )
     )
-    wake(connection, tenant, run_id)
+    if is_due:
+        wake(connection, tenant, run_id)
     return run_id, decision
+
+
+def begin_picked(connection: Connection, run: StoredRun, given: Mapping[str, Held], proposer: Proposer) -> Decision:
+    """Start a locked run that was picked, with what is given beside or instead of what it was filled with.
+
+    The caller records the entry. Raises `ConflictError` where it is no such run, and what `start_run` raises.
+    """
+    if run.status is not RunStatus.PICKED:
+        raise ConflictError(f"run {run.id!r} is {run.status} already")
+    playbook = loaded(run.content)
+    filled = {**run.given, **given}
+    _check(playbook, filled)
+    body: dict[str, JsonValue] = {
+        "stage": "started",
+        "principal": proposer.requester,
+        "given": values_to_json(filled),
+    }
+    told = entry_of_run(run, body)
+    values = {
+        "status": RunStatus.RUNNING.value,
+        "given": values_to_json(filled),
+        "proposer_kind": proposer.kind.value,
+        "requester": proposer.requester,
+        "decision_id": told.id,
+    }
+    write_run(connection, run, values)
+    wake(connection, run.tenant, run.id)
+    return told
 
 
 @lru_cache(maxsize=64)

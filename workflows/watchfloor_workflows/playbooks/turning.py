@@ -71,7 +71,7 @@ def take_turn(store: Store, shelf: Shelf, ref: RunRef, after: int) -> TurnResult
     """
     with store.write() as connection:
         run = read_run(connection, ref.tenant, ref.run_id, lock=True)
-        if run.status.is_over:
+        if run.status is not RunStatus.RUNNING:
             return _result(connection, run, after, is_ready=False)
         if run.undoes_run is not None:
             turn_back(connection, run)
