@@ -276,7 +276,9 @@ class Session:
         self._api.count()
         # An answer that unpacks to a thousand times its size is not asked for.
         request.headers.update({"Accept": _JSON, "Accept-Encoding": "identity", "User-Agent": "watchfloor"})
-        request.extensions["timeout"] = httpx.Timeout(left).as_dict()
+        # They add up: with the whole time for each, a connection that is slow at every turn would outlast it.
+        limits = httpx.Timeout(left / 4, read=left * 3 / 4)
+        request.extensions["timeout"] = limits.as_dict()
         try:
             response = self._client.send(request, stream=True)
             try:
