@@ -328,6 +328,7 @@ def test_what_we_disabled_is_enabled_even_if_it_was_protected_since(
         assert later.version == tool.version
         later.act(permit_for(enable("ann"), key("b")))
         assert logs_in(server, "ann")
+        assert later.read_back(enable("ann"), key("b")).effect is Effect.APPLIED
         with pytest.raises(RefusedError):
             later.act(permit_for(disable("ann"), key("a")))
         tool.act(permit_for(disable("ann"), key("a")))

@@ -146,6 +146,7 @@ def test_what_we_cut_off_is_let_back_even_if_it_was_protected_since(
     later = Velociraptor(slot, options.model_copy(update={"never": ("WS-17.corp.example",)}))
     later.act(permit_for(restore(), key("b")))
     assert not server.host("ws-17").is_cut_off
+    assert later.read_back(restore(), key("b")).effect is Effect.APPLIED
     with pytest.raises(RefusedError):
         later.act(permit_for(contain(), key("c")))
 
