@@ -36,7 +36,7 @@ from watchfloor_service.playbooks.asking import proposer_for, values_for
 from watchfloor_service.playbooks.views import MAX_PAGE, list_runs, list_tasks, load_run
 from watchfloor_workflows.playbooks.previewing import preview
 from watchfloor_workflows.playbooks.shelf import FolderShelf
-from watchfloor_workflows.playbooks.starting import Shelved, not_valid_now
+from watchfloor_workflows.playbooks.starting import Shelved, not_valid_now, with_incident
 from watchfloor_workflows.policy import PolicyFile
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="pbr-…, as `playbook runs` shows it.")]
@@ -97,7 +97,7 @@ def _forecast(place: Place, which: str, incident: str, values: list[str]) -> tup
     found = []
     with place.store.read() as connection:
         given = values_for(connection, by, place.tenant, incident, playbook, _values(values))
-        for planned in plan(playbook, given):
+        for planned in plan(playbook, with_incident(playbook, given, incident)):
             seen = None
             problem = planned.problem
             if isinstance(planned.work, ActionWork):

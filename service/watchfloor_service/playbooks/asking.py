@@ -10,10 +10,13 @@ from sqlalchemy import Connection
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import ConfigurationError, Problem
 from watchfloor_core.ledger.record import record_decisions
+from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.budget import Charge
 from watchfloor_guardrails.decision import Principal, PrincipalKind
 from watchfloor_guardrails.endorsement import named_by
 from watchfloor_guardrails.proposal import Proposer
+from watchfloor_playbooks.binding import precondition_problem
+from watchfloor_playbooks.extension import INCIDENT
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.running.values import Held
 from watchfloor_service.access.caller import Caller
@@ -42,21 +45,26 @@ def values_for(
     playbook: Playbook,
     said: Mapping[str, str],
 ) -> dict[str, Held]:
-    """What a run begins with: what the caller said, and for the rest what the incident says.
+    """What a run begins with: what the caller said, and for the rest what the incident says where it names one thing.
 
     What a person typed counts as theirs; what a program names could have come from an attacker. Raises
-    `ConfigurationError` where the incident has several candidates for a variable, and a person has to choose.
+    `ConfigurationError` where the playbook cannot begin so, and the incident names several things to choose from.
     """
     given = {name: Held.of(named_by(value, caller)) for name, value in said.items()}
     filling = fill(connection, tenant, incident_id, playbook)
-    open_ = {name: some for name, some in filling.choices.items() if name not in given}
-    if open_:
-        told = [
-            f"the incident has several candidates for {name}; give one: {', '.join(some)}"
-            for name, some in open_.items()
-        ]
-        raise ConfigurationError([Problem(one) for one in told])
-    return {**filling.values, **given}
+    values = {**filling.values, **given}
+    declared = playbook.head.playbook_variables
+    is_short = any(
+        one.external and one.value is None and name not in values and name != INCIDENT for name, one in declared.items()
+    )
+    problems = [
+        Problem(f"the incident names several for {name}; give one: {', '.join(map(quote_untrusted, some))}")
+        for name, some in filling.choices.items()
+        if name not in given
+    ]
+    if problems and (is_short or precondition_problem(playbook, values) is not None):
+        raise ConfigurationError(problems)
+    return values
 
 
 def start(

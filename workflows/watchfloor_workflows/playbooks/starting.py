@@ -92,7 +92,7 @@ def start_run(
     """
     playbook = shelved.playbook
     held = read_incident(connection, tenant, incident_id)
-    filled = _with_incident(playbook, given, incident_id)
+    filled = with_incident(playbook, given, incident_id)
     _check(playbook, filled)
     run_id, now = f"pbr-{secrets.token_hex(8)}", now_us()
     digest = digest_of(playbook.content)
@@ -201,7 +201,8 @@ def not_valid_now(playbook: Playbook, at_us: int) -> Iterator[str]:
         yield f"the playbook was valid until {head.valid_until}"
 
 
-def _with_incident(playbook: Playbook, given: Mapping[str, Held], incident_id: str) -> dict[str, Held]:
+def with_incident(playbook: Playbook, given: Mapping[str, Held], incident_id: str) -> dict[str, Held]:
+    """The values with the incident's id, where the playbook asks for it."""
     own = {INCIDENT: Held(incident_id, Integrity.DERIVED)} if INCIDENT in playbook.head.playbook_variables else {}
     return {**given, **own}
 
