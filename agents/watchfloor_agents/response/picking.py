@@ -85,16 +85,21 @@ class Picks:
     """Near ones first, in the order in which they were given."""
 
 
-def pick(report: Report, evidence: Mapping[str, Evidence], playbooks: Sequence[Playbook]) -> Picks:
+def pick(
+    report: Report, evidence: Mapping[str, Evidence], playbooks: Sequence[Playbook], *, is_attack: bool | None = None
+) -> Picks:
     """The playbooks that fit a report.
 
-    ``report``: checked; ``evidence``: what it cites, by id. A report that finds no attack has none.
+    ``report``: checked; ``evidence``: what it cites, by id. What is no attack has none; ``is_attack`` says that it is
+    one, or is none, where somebody else than the report decides on that.
     """
+    if is_attack is None:
+        is_attack = report.verdict is Verdict.TRUE_POSITIVE
     candidates = candidates_of(report, evidence)
     picked: list[Pick] = []
     left: list[Left] = []
     for playbook in playbooks:
-        found = _considered(playbook, report, evidence, candidates)
+        found = _considered(playbook, report, evidence, candidates, is_attack=is_attack)
         if isinstance(found, Pick):
             picked.append(found)
         else:
@@ -130,10 +135,15 @@ def _rank(one: Pick) -> tuple[float, int, int, str, str]:
 
 
 def _considered(
-    playbook: Playbook, report: Report, evidence: Mapping[str, Evidence], candidates: Sequence[Candidate]
+    playbook: Playbook,
+    report: Report,
+    evidence: Mapping[str, Evidence],
+    candidates: Sequence[Candidate],
+    *,
+    is_attack: bool,
 ) -> Pick | Left:
     ours = of_playbook(playbook)
-    if report.verdict is not Verdict.TRUE_POSITIVE:
+    if not is_attack:
         return Left(playbook, f"the report finds no attack; its verdict is {report.verdict}", False)
     if playbook.head.revoked:
         return Left(playbook, "it is revoked", False)

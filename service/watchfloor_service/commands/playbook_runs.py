@@ -23,7 +23,7 @@ from watchfloor_playbooks.running.planning import plan
 from watchfloor_playbooks.running.work import ActionWork, RunStatus
 from watchfloor_service.commands.outcome import answering, console, print_empty, print_json
 from watchfloor_service.commands.person import TokenOption, whoever
-from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
+from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at, command
 from watchfloor_service.commands.playbook_files import read_playbook
 from watchfloor_service.commands.playbook_run_page import (
     Forecast,
@@ -172,7 +172,7 @@ def show(run_id: RunArgument, tenant: TenantOption = None, as_json: JsonOption =
         if as_json:
             print_json(found)
         else:
-            print_run(found)
+            print_run(found, lambda words: command(place.settings, place.tenant, words))
 
 
 def stop(
@@ -209,7 +209,7 @@ def tasks(tenant: TenantOption = None, as_json: JsonOption = False) -> None:
         if as_json:
             print_json({"tasks": found})
         elif found:
-            print_tasks(found)
+            print_tasks(found, lambda words: command(place.settings, place.tenant, words))
         else:
             print_empty(f"No playbook of tenant {place.tenant} asks anything of people now.")
 

@@ -48,11 +48,12 @@ def pick_playbooks(
         return []
     by_id = {one.playbook.id: one for one in shelf}
     known = _runs_before(connection, held)
-    fitting = pick(report, evidence, [one.playbook for one in shelf]).picked
+    fitting = pick(report, evidence, [one.playbook for one in shelf], is_attack=_is_attack(held, report)).picked
     fresh = [one for one in fitting if digest_of(one.playbook.content) not in known][:MOST]
     decisions = []
-    for place, one in enumerate(fresh):
-        starts = place == 0 and not known and level >= AutonomyLevel.L3
+    # The best last, so that it is the newest where runs are listed.
+    for one in reversed(fresh):
+        starts = one is fresh[0] and not known and level >= AutonomyLevel.L3
         others: dict[str, JsonValue] = {name: list(some) for name, some in one.others.items()}
         try:
             _, told = start_run(
@@ -70,6 +71,13 @@ def pick_playbooks(
             continue  # It fits, and may not be run now: what is wrong with it is told where playbooks are listed.
         decisions.append(told)
     return decisions
+
+
+def _is_attack(held: StoredIncident, report: Report) -> bool:
+    """As the report says; and where it cannot tell, as triage or a person does from the alerts."""
+    if report.verdict is Verdict.UNDETERMINED:
+        return held.verdict is Verdict.TRUE_POSITIVE
+    return report.verdict is Verdict.TRUE_POSITIVE
 
 
 def _level(held: StoredIncident, policy: Policy) -> AutonomyLevel:

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from watchfloor_core.alert import Integrity
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.errors import ConfigurationError, ConflictError, Problem, RecordError
 from watchfloor_core.ledger.record import record_decisions
@@ -105,6 +106,9 @@ def _filled(run: StoredRun, work: StoredWork, answer: Answer, person: Principal)
         if name not in work.answers:
             wanted = ", ".join(work.answers) or "none"
             problems.append(f"{quote_untrusted(name, 60)} is not asked for; it asks for {wanted}")
+        elif not text:
+            # Nothing is an answer, too: there was no such account.
+            filled[name] = Held(None, Integrity.HUMAN, f"person:{person.name}")
         elif len(text) > MAX_VALUE or "\0" in text:
             problems.append(f"{name} is longer than {MAX_VALUE:,} characters or holds a NUL")
         else:
