@@ -581,7 +581,7 @@ def test_mistakes_of_the_file_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as found:
         load_targets(tmp_path / "targets.yaml", tmp_path)
     told = str(found.value)
-    for part in ("would carry the password in clear text", "policy_dn is missing", "a secret stands in a file"):
+    for part in ("would carry the password in clear text", "policy_dn is missing", "a secret stands in a place"):
         assert part in told
     assert "hunter2" not in told
 

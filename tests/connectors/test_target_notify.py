@@ -480,7 +480,7 @@ def test_mistakes_of_the_file_are_told_without_the_secrets(tmp_path: Path) -> No
     with pytest.raises(ConfigurationError) as found:
         load_targets(tmp_path / "targets.yaml", tmp_path)
     told = str(found.value)
-    for part in ("a secret stands in a file", "username and password belong together", "is not https"):
+    for part in ("a secret stands in a place", "username and password belong together", "is not https"):
         assert part in told
     assert "hunter2" not in told
 

@@ -16,7 +16,10 @@ from watchfloor_core.errors import RecordError
 from watchfloor_core.incident import AutonomyLevel
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.action import Labelled
+from watchfloor_playbooks.condition import ConditionError
+from watchfloor_playbooks.evaluation import value_of
 from watchfloor_playbooks.objects import AgentTarget, Command, HttpCommand, NetAddress, OpenC2Command, ShellCommand
+from watchfloor_playbooks.part import Variable
 from watchfloor_playbooks.running.values import Held, Values, filled, text_of, worst
 from watchfloor_playbooks.running.work import ActionWork
 from watchfloor_playbooks.template_numbers import TemplateError, Value
@@ -37,6 +40,7 @@ _SCRIPTS: Final[Mapping[str, Callable[[str, Mapping[str, Value]], dict[str, str]
     "powershell": powershell_arguments,
     "ssh": ssh_arguments,
 }
+_PLAIN: Final = frozenset({"bool", "integer", "long", "float"})
 _HOSTS: Final = ("dname", "ipv4", "ipv6")
 """Names of address types (network-address-type-ov) that say a host, the most telling first."""
 
@@ -47,11 +51,12 @@ def command_work(
     agent: str,
     place: AgentTarget | None,
     values: Values,
+    declared: Mapping[str, Variable],
     purpose: str,
     max_level: AutonomyLevel | None,
 ) -> ActionWork:
     """The action. Raises `RecordError` where a value is missing, or cannot stand where the command has it."""
-    given = {name: _value(held) for name, held in values.items() if held.value is not None}
+    given = {name: _value(name, held, declared) for name, held in values.items() if held.value is not None}
     try:
         texts, used = _arguments(command, given)
     except TemplateError as error:
@@ -117,7 +122,13 @@ def _where(kind: str, tool: str, place: AgentTarget | None, values: Values) -> L
     raise RecordError(f"the target {quote_untrusted(place.name, 60)} has no address of a host")
 
 
-def _value(held: Held) -> Value:
+def _value(name: str, held: Held, declared: Mapping[str, Variable]) -> Value:
+    """A number or truth value as such, so that it may stand in JSON as one; everything else as its text."""
+    if name in declared and declared[name].type in _PLAIN:
+        try:
+            return value_of(name, declared[name].model_copy(update={"value": held.value}))
+        except ConditionError as error:
+            raise RecordError(str(error)) from error
     return held.value if isinstance(held.value, str) else text_of(held.value)
 
 

@@ -74,6 +74,7 @@ def work_of(playbook: Playbook, step_id: str, piece: Piece, values: Values) -> W
             agent=playbook.agents[step.agent].name,
             place=None if piece.target is None else playbook.targets[piece.target],
             values=values,
+            declared={**playbook.head.playbook_variables, **step.step_variables},
             purpose=purpose_of(playbook, step, command),
             max_level=level_cap(playbook, step),
         )

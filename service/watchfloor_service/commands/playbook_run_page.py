@@ -85,10 +85,13 @@ def plan_lines(forecasts: Sequence[Forecast]) -> Iterator[str]:
     for number, one in enumerate(forecasts, 1):
         yield from _forecast_lines(number, one)
     rulings = [one.seen.ruling.decision for one in forecasts if one.seen is not None]
-    counted = ", ".join(f"{rulings.count(decision)} {words}" for decision, words in _WORDS.items())
-    final = [one for one in forecasts if one.seen is not None and not one.seen.proposal.is_reversible]
-    yield f"{len(rulings)} actions: {counted}; {len(final)} cannot be taken back"
-    yield "As things are now: policy, budgets and targets are looked at again when each is proposed and carried out."
+    if not rulings and any(isinstance(one.planned.work, ActionWork) for one in forecasts):
+        yield "Name an incident (--incident) to see how each action would be ruled on."
+    if rulings:
+        counted = ", ".join(f"{rulings.count(decision)} {words}" for decision, words in _WORDS.items())
+        final = [one for one in forecasts if one.seen is not None and not one.seen.proposal.is_reversible]
+        yield f"{len(rulings)} actions: {counted}; {len(final)} cannot be taken back"
+        yield "As things are now: policy, budgets and targets are looked at again when each is proposed and done."
 
 
 def _forecast_lines(number: int, one: Forecast) -> Iterator[str]:

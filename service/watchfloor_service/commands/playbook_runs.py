@@ -20,6 +20,7 @@ from watchfloor_guardrails.decision import Principal
 from watchfloor_playbooks.loading import load
 from watchfloor_playbooks.running.lowering import unsupported
 from watchfloor_playbooks.running.planning import plan
+from watchfloor_playbooks.running.values import Held
 from watchfloor_playbooks.running.work import ActionWork, RunStatus
 from watchfloor_service.commands.outcome import answering, console, print_empty, print_json
 from watchfloor_service.commands.person import TokenOption, whoever
@@ -36,7 +37,7 @@ from watchfloor_service.playbooks.asking import proposer_for, values_for
 from watchfloor_service.playbooks.views import MAX_PAGE, list_runs, list_tasks, load_run
 from watchfloor_workflows.playbooks.previewing import preview
 from watchfloor_workflows.playbooks.shelf import FolderShelf
-from watchfloor_workflows.playbooks.starting import Shelved, not_valid_now, with_incident
+from watchfloor_workflows.playbooks.starting import not_valid_now, with_incident
 from watchfloor_workflows.policy import PolicyFile
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="pbr-…, as `playbook runs` shows it.")]
@@ -67,14 +68,20 @@ def add_to(app: typer.Typer) -> None:
 
 def plan_(
     which: WhichArgument,
-    incident: IncidentOption,
+    incident: Annotated[
+        str | None, typer.Option("--incident", "-i", help="The incident that it would be for; none: no rulings.")
+    ] = None,
     values: SetOption = None,
     tenant: TenantOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell every effect of a playbook with the ruling that it would get now. Nothing is proposed and nothing runs."""
-    with answering(), at(tenant) as place:
-        forecasts, problems = _forecast(place, which, incident, values or [])
+    with answering():
+        if incident is None:
+            forecasts, problems = _outline(which, values or [], tenant)
+        else:
+            with at(tenant) as place:
+                forecasts, problems = _forecast(place, which, incident, values or [])
         if as_json:
             print_json({"work": [one.as_json() for one in forecasts], "problems": problems})
         else:
@@ -86,12 +93,26 @@ def plan_(
             raise typer.Exit(1)
 
 
+def _outline(which: str, values: list[str], tenant: str | None) -> tuple[list[Forecast], list[str]]:
+    """What it would do for any incident; a file needs no store for that."""
+    file = Path(which)
+    if _is_file(file):
+        playbook = load(read_playbook(file), str(file))
+    else:
+        with at(tenant) as place:
+            playbook = FolderShelf(place.settings, place.store).named(which).playbook
+    given = {name: Held(value) for name, value in _values(values).items()}
+    problems = [*unsupported(playbook), *not_valid_now(playbook, now_us())]
+    return [Forecast(one, None, one.problem) for one in plan(playbook, given)], problems
+
+
 def _forecast(place: Place, which: str, incident: str, values: list[str]) -> tuple[list[Forecast], list[str]]:
-    shelved = _find(place, which)
+    file = Path(which)
+    shelf = FolderShelf(place.settings, place.store)
+    playbook = load(read_playbook(file), str(file)) if _is_file(file) else shelf.named(which).playbook
     me = whoever(place, None)
     by = Principal(me.caller.principal, me.caller.kind)
     tools, policy = ActionTargets.load(place.settings), PolicyFile(place.settings, place.store).current()
-    playbook = shelved.playbook
     proposer = proposer_for(playbook, by)
     problems = [*unsupported(playbook), *not_valid_now(playbook, now_us())]
     found = []
@@ -107,6 +128,10 @@ def _forecast(place: Place, which: str, incident: str, values: list[str]) -> tup
                     problem = str(error)
             found.append(Forecast(planned, seen, problem))
     return found, problems
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix.lower() in (".json", ".yaml", ".yml") or path.is_file()
 
 
 def run(
@@ -230,14 +255,6 @@ def answer(
         path = f"/v1/playbook-tasks/{quote(run_id, safe='')}/{quote(key, safe='')}"
         told = whoever(place, token_file).api().post(path, body)
         _started(place, told, "Answered in", as_json=as_json, is_other=tenant is not None)
-
-
-def _find(place: Place, which: str) -> Shelved:
-    """A file, or what is loaded here."""
-    file = Path(which)
-    if file.suffix.lower() in (".json", ".yaml", ".yml") or file.exists():
-        return Shelved(load(read_playbook(file), str(file)))
-    return FolderShelf(place.settings, place.store).named(which)
 
 
 def _values(given: list[str]) -> dict[str, str]:
