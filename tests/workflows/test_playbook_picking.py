@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from tests.agents.test_playbook_picking import EVIDENCE, REPORT
 from watchfloor_core.errors import ConfigurationError, ConflictError
-from watchfloor_core.incident import Function, IncidentStatus, Verdict
+from watchfloor_core.incident import IncidentStatus, Verdict
 from watchfloor_core.ledger.record import record_decisions
 from watchfloor_core.report import Report
 from watchfloor_core.settings import Settings
