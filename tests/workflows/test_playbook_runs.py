@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import insert
 
+from tests.workflows.autonomy import allow_everything, certify
 from watchfloor_core.alert import Integrity
-from watchfloor_core.dsse import Signer
 from watchfloor_core.errors import ConfigurationError, ConflictError, NotFoundError, RefusedError
-from watchfloor_core.incident import Function
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
-from watchfloor_core.store.schema_authority import certificate
 from watchfloor_guardrails.approval import VoteDecision
-from watchfloor_guardrails.bundle_signature import manifest_of, sign_bundle
 from watchfloor_guardrails.decision import Principal, PrincipalKind
-from watchfloor_guardrails.effect import tool_pin
-from watchfloor_guardrails.proposal import ProposalStatus, version_digest
+from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.running.values import Held
 from watchfloor_playbooks.running.work import RunStatus
@@ -26,8 +21,6 @@ from watchfloor_workflows.playbooks.records import request_stop, wake
 from watchfloor_workflows.playbooks.starting import proposer_of
 from watchfloor_workflows.playbooks.tasks import Answer, answer_task, open_tasks
 from watchfloor_workflows.playbooks.undoing import start_undoing, undoing_of
-from watchfloor_workflows.policy_activation import activate_policy
-from watchfloor_workflows.policy_folder import read_folder
 from watchfloor_workflows.testing.actions import ActionBench, Person, make_attack, register
 from watchfloor_workflows.testing.playbooks import PlaybookBench, Sketch, uuid_of
 
@@ -349,10 +342,10 @@ async def test_a_playbook_that_is_not_there_fails_the_step_that_wants_it(bench: 
 
 
 async def test_a_playbook_can_lower_the_level_and_raise_none(bench: PlaybookBench) -> None:
-    allow_everything(bench)
+    allow_everything(bench.actions, ANA)
     free, held = block(), block(max_level="L2")
-    certify(bench, free)
-    certify(bench, held)
+    certify(bench.actions, free, bench.actions.tool, "deny ip")
+    certify(bench.actions, held, bench.actions.tool, "deny ip")
     async with bench.actions.workers():
         free_run = bench.start(free, given={"__address__": ADDRESS})
         run = await bench.until_over(free_run)
@@ -390,33 +383,3 @@ async def test_a_playbook_out_of_its_time_or_with_unknown_commands_does_not_begi
     )
     with pytest.raises(ConfigurationError, match='"kestrel", which is not supported'):
         bench.start(strange.playbook(first))
-
-
-def allow_everything(bench: PlaybookBench) -> None:
-    """A policy at L4 that ana has signed, without a veto window."""
-    actions = bench.actions
-    folder = actions.settings.data_dir / "mine"
-    folder.mkdir()
-    rows = "".join(f"  - {{function: {one}, level: L4}}\n" for one in Function if one != Function.RISK_MANAGEMENT)
-    (folder / "autonomy.yaml").write_text(f"rows:\n{rows}  - {{function: risk_management, level: L0}}\n")
-    (folder / "limits.yaml").write_text("defaults:\n  veto_window_s: 0\n")
-    manifest = manifest_of(read_folder(folder), version=1, author="ana", made_us=1)
-    (folder / "signature.json").write_text(sign_bundle(manifest, Signer(ANA.key)))
-    activate_policy(actions.store, actions.settings, folder, "local:test")
-
-
-def certify(bench: PlaybookBench, playbook: Playbook) -> None:
-    """Measured outcomes bear out L4 for this version of the playbook with this tool."""
-    proposer = proposer_of(playbook, PrincipalKind.SERVICE, None)
-    with bench.actions.store.write() as connection:
-        connection.execute(
-            insert(certificate).values(
-                tenant=bench.actions.tenant,
-                function=Function.INCIDENT_RESPONSE.value,
-                action_class="deny ip",
-                version_digest=version_digest(proposer, tool_pin(bench.actions.tool)),
-                level=4,
-                issued_us=0,
-                expires_us=2**52,
-            )
-        )

@@ -84,6 +84,8 @@ class PlaybookWorkflow:
             TakeTurnInput(self._ref, self._after),
             result_type=TurnResult,
             start_to_close_timeout=timedelta(minutes=2),
+            # A worker that is killed in the middle of it must not hold a run up for all of that.
+            heartbeat_timeout=timedelta(seconds=15),
             retry_policy=_PATIENT,
         )
         return turn

@@ -20,7 +20,7 @@ from watchfloor_playbooks.condition import ConditionError
 from watchfloor_playbooks.evaluation import value_of
 from watchfloor_playbooks.objects import AgentTarget, Command, HttpCommand, NetAddress, OpenC2Command, ShellCommand
 from watchfloor_playbooks.part import Variable
-from watchfloor_playbooks.running.values import Held, Values, filled, text_of, worst
+from watchfloor_playbooks.running.values import WRITTEN, Held, Values, filled, text_of, worst
 from watchfloor_playbooks.running.work import ActionWork
 from watchfloor_playbooks.template_numbers import TemplateError, Value
 from watchfloor_playbooks.templates import (
@@ -68,12 +68,14 @@ def command_work(
         for name, text in texts.items()
         if text
     }
-    tool = str(filled(agent, values).value)
+    tool = filled(agent, values)
+    if tool.is_tainted:
+        raise RecordError(f"an attacker could have written the agent's name, {quote_untrusted(str(tool.value), 60)}")
     return ActionWork(
         action_class=START_COMMAND,
         target=_where(command.type, tool, place, values),
         arguments=arguments,
-        tool=tool,
+        tool=str(tool.value),
         lease_s=None,
         purpose=purpose,
         max_level=max_level,
@@ -98,10 +100,10 @@ def _arguments(command: Command, given: Mapping[str, Value]) -> tuple[dict[str, 
             raise RecordError(f"commands of type {quote_untrusted(command.type, 40)} are not run")
 
 
-def _where(kind: str, tool: str, place: AgentTarget | None, values: Values) -> Labelled:
+def _where(kind: str, tool: Labelled, place: AgentTarget | None, values: Values) -> Labelled:
     """The target, as its runner spells it. Raises `RecordError` where the step says none."""
     if kind in ("bash", "powershell"):
-        return Labelled(f"local://{tool}", worst(()))
+        return Labelled(f"local://{tool.value}", tool.integrity, tool.endorsed_by)
     if not isinstance(place, NetAddress):
         raise RecordError(f"a command of type {kind!r} needs a target with an address")
     port = getattr(place, "port", None)
@@ -117,8 +119,12 @@ def _where(kind: str, tool: str, place: AgentTarget | None, values: Values) -> L
             host = filled(str(found[0]), values)
             shown = f"[{host.value}]" if ":" in str(host.value) else str(host.value)
             scheme = "ssh" if kind == "ssh" else "https"
-            at = f":{filled(port, values).value}" if port else ""
-            return Labelled(f"{scheme}://{shown}{at}", host.integrity, host.endorsed_by)
+            if not port:
+                return Labelled(f"{scheme}://{shown}", host.integrity, host.endorsed_by)
+            at = filled(port, values)
+            # Whoever vouched for the host did not vouch for the port.
+            vouched = host.endorsed_by if at.integrity is WRITTEN else None
+            return Labelled(f"{scheme}://{shown}:{at.value}", max(host.integrity, at.integrity), vouched)
     raise RecordError(f"the target {quote_untrusted(place.name, 60)} has no address of a host")
 
 

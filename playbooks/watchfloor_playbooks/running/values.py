@@ -40,13 +40,15 @@ Values: TypeAlias = Mapping[str, Held]
 
 
 MAX_VALUE: Final = 65_536
-"""Bytes of one value as JSON: the state of a run is stored at every turn."""
+"""Bytes of one value as JSON, since the state of a run is stored at every turn; characters of a text made of values."""
 
 
 def checked(name: str, declared: Variable, held: Held) -> Held:
     """The value once it is of the declared type, or not known, and can be stored. Raises `RecordError`."""
     if held.value is None:
         return held
+    if isinstance(held.value, str) and "\0" in held.value:
+        raise RecordError(f"the value of {quote_untrusted(name, 60)} holds a NUL, which no database keeps")
     try:
         size = len(canonical(held.value))
     except ValueError as error:
@@ -72,16 +74,25 @@ def filled(text: str, values: Values) -> Labelled:
     if whole is not None:
         held = held_in(values, whole.group(1))
         return Labelled(text_of(held.value), held.integrity, held.endorsed_by)
-    used = [held_in(values, match.group(1)) for match in REFERENCE.finditer(text)]
-    told = REFERENCE.sub(lambda match: text_of(held_in(values, match.group(1)).value), text)
-    return Labelled(told, worst(used))
+    if "\0" in text:
+        raise RecordError(f"the text {quote_untrusted(text, 60)} holds a NUL, which no database keeps")
+    used = {match.group(1): held_in(values, match.group(1)) for match in REFERENCE.finditer(text)}
+    texts = {name: text_of(held.value) for name, held in used.items()}
+    # A few values, each put in many times, would make more text than anybody can read or a store should take.
+    size = len(text) + sum(len(texts[match.group(1)]) for match in REFERENCE.finditer(text))
+    if size > MAX_VALUE:
+        raise RecordError(f"with its values the text has {size:,} characters; at most {MAX_VALUE:,} are kept")
+    return Labelled(REFERENCE.sub(lambda match: texts[match.group(1)], text), worst(used.values()))
 
 
 def held_in(values: Values, name: str) -> Held:
-    """The value. Raises `RecordError` where there is none."""
+    """The value. Raises `RecordError` where there is none that can be kept."""
     held = values.get(name)
     if held is None or held.value is None:
         raise RecordError(f"{quote_untrusted(name, 60)} has no value")
+    if isinstance(held.value, str) and "\0" in held.value:
+        # As a playbook declares it, where nothing has checked it.
+        raise RecordError(f"the value of {quote_untrusted(name, 60)} holds a NUL, which no database keeps")
     return held
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import JsonValue as PlainJson
@@ -181,6 +181,15 @@ def entry_of_run(
             **(attributes or {}),
         },
     )
+
+
+def told_as_of(decision: Decision, run: StoredRun, step: str | None) -> Decision:
+    """The entry of something that a run has begun, with the run and the step in it that it belongs to."""
+    body: dict[str, JsonValue] = {"run": run.id}
+    attributes: dict[str, AttributeValue] = {SpanAttribute.PLAYBOOK_RUN_ID: run.id}
+    if step is not None:
+        body["step"] = attributes[SpanAttribute.PLAYBOOK_STEP_ID] = step
+    return replace(decision, body={**decision.body, **body}, attributes={**decision.attributes, **attributes})
 
 
 def run_of(row: Row[Any]) -> StoredRun:

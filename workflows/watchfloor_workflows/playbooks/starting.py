@@ -213,6 +213,8 @@ def _check(playbook: Playbook, filled: Mapping[str, Held]) -> None:
         raise RefusedError("; ".join(against))
     problems = [Problem(one) for one in unsupported(playbook)]
     problems += _problems_of(playbook, filled)
+    if "\0" in playbook.head.name:
+        problems.append(Problem("the playbook's name holds a NUL, which no database keeps; name it otherwise"))
     if problems:
         raise ConfigurationError(problems)
 

@@ -52,6 +52,7 @@ from watchfloor_workflows.playbooks.records import (
     read_run,
     read_work,
     request_stop,
+    told_as_of,
     wake,
     write_run,
     write_work,
@@ -202,7 +203,7 @@ class _Turning:
                 if isinstance(drafted, str):
                     return drafted
                 row["proposal_id"], decision = drafted
-                self._decisions.append(decision)
+                self._decisions.append(told_as_of(decision, self._run, begin.step))
             case PlaybookWork() as inner:
                 begun = self._begin_inside(begin.key, inner)
                 if isinstance(begun, str):

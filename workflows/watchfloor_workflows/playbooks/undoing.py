@@ -33,6 +33,7 @@ from watchfloor_workflows.playbooks.records import (
     entry_of_run,
     list_work,
     read_run,
+    told_as_of,
     wake,
     write_run,
     write_work,
@@ -220,7 +221,7 @@ def _begin(connection: Connection, run: StoredRun, one: Done, number: int, decis
         draft = undo_draft(connection, stored, run.proposer, f"playbook run {run.undoes_run} is taken back")
         told = replace(draft, run_id=run.id)
         row["proposal_id"], decision = prepare_action(connection, run.tenant, told, starts_itself=False)
-        decisions.append(decision)
+        decisions.append(told_as_of(decision, run, None))
     except (ConfigurationError, NotFoundError) as error:
         row |= {"status": "ended", "outcome": str(error), "is_done": False, "ended_us": now_us()}
     connection.execute(
