@@ -17,7 +17,7 @@ from watchfloor_core.incident import AutonomyLevel
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.action import Labelled
 from watchfloor_playbooks.objects import AgentTarget, Command, HttpCommand, NetAddress, OpenC2Command, ShellCommand
-from watchfloor_playbooks.running.values import Held, Values, filled, text_of, worst
+from watchfloor_playbooks.running.values import Held, Values, filled, named_by, text_of, worst
 from watchfloor_playbooks.running.work import ActionWork
 from watchfloor_playbooks.template_numbers import TemplateError, Value
 from watchfloor_playbooks.templates import (
@@ -63,15 +63,17 @@ def command_work(
         for name, text in texts.items()
         if text
     }
-    tool = str(filled(agent, values).value)
+    if REFERENCE.search(agent):
+        raise RecordError("the agent is the name of a tool; it is named, and never taken from a variable")
     return ActionWork(
         action_class=START_COMMAND,
-        target=_where(command.type, tool, place, values),
+        target=_where(command.type, agent, place, values),
         arguments=arguments,
-        tool=tool,
+        tool=agent,
         lease_s=None,
         purpose=purpose,
         max_level=max_level,
+        named_by=named_by((*(f"{name}:value" for name in used), *_addresses(place)), values),
     )
 
 
@@ -112,9 +114,19 @@ def _where(kind: str, tool: str, place: AgentTarget | None, values: Values) -> L
             host = filled(str(found[0]), values)
             shown = f"[{host.value}]" if ":" in str(host.value) else str(host.value)
             scheme = "ssh" if kind == "ssh" else "https"
-            at = f":{filled(port, values).value}" if port else ""
-            return Labelled(f"{scheme}://{shown}{at}", host.integrity, host.endorsed_by)
+            if not port:
+                return Labelled(f"{scheme}://{shown}", host.integrity, host.endorsed_by)
+            at = filled(port, values)
+            label = max(host.integrity, at.integrity)
+            return Labelled(f"{scheme}://{shown}:{at.value}", label, None if at.is_tainted else host.endorsed_by)
     raise RecordError(f"the target {quote_untrusted(place.name, 60)} has no address of a host")
+
+
+def _addresses(place: AgentTarget | None) -> list[str]:
+    if not isinstance(place, NetAddress):
+        return []
+    found = [str(one) for some in (place.address or {}).values() for one in some]
+    return [*found, str(getattr(place, "port", None) or "")]
 
 
 def _value(held: Held) -> Value:

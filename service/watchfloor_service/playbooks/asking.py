@@ -123,5 +123,7 @@ def take_back(connection: Connection, caller: Caller, run_id: str, reason: str) 
     Raises `NotFoundError`, and `ConflictError` where the run is still going on or takes another one back itself.
     """
     run = read_run(connection, caller.tenant, run_id, lock=True)
-    proposer = Proposer(run.proposer.name, run.proposer.kind, caller.principal)
+    # What an agent asks for is an agent's proposal, whoever asked for the run.
+    kind = caller.kind if caller.kind is PrincipalKind.AGENT else run.proposer.kind
+    proposer = Proposer(run.proposer.name, kind, caller.principal)
     return start_undoing(connection, run, proposer, reason)
