@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from tests.workflows.autonomy import allow_everything, certify
@@ -11,15 +14,21 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_guardrails.approval import VoteDecision
 from watchfloor_guardrails.decision import Principal, PrincipalKind
-from watchfloor_guardrails.proposal import ProposalStatus
+from watchfloor_guardrails.effect import EffectPermit
+from watchfloor_guardrails.proposal import ProposalStatus, Proposer
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.running.values import Held
 from watchfloor_playbooks.running.work import RunStatus
 from watchfloor_workflows import wire
+from watchfloor_workflows.authority.drafting import draft_action
+from watchfloor_workflows.authority.leases import undo_draft
+from watchfloor_workflows.authority.records import read_proposal
 from watchfloor_workflows.client import connect
+from watchfloor_workflows.playbook_messages import RunRef
 from watchfloor_workflows.playbooks.records import request_stop, wake
-from watchfloor_workflows.playbooks.starting import proposer_of
+from watchfloor_workflows.playbooks.starting import Shelved, begin_picked, proposer_of, start_run
 from watchfloor_workflows.playbooks.tasks import Answer, answer_task, open_tasks
+from watchfloor_workflows.playbooks.turning import take_turn
 from watchfloor_workflows.playbooks.undoing import start_undoing, undoing_of
 from watchfloor_workflows.testing.actions import ActionBench, Person, make_attack, register
 from watchfloor_workflows.testing.playbooks import PlaybookBench, Sketch, uuid_of
@@ -45,10 +54,12 @@ def block(**extension: object) -> Playbook:
     return sketch.playbook(sketch.action("block", "deny ip", "__address__:value", on_completion=done))
 
 
-async def answer(bench: PlaybookBench, run_id: str, key: str, *, is_done: bool = True, **values: str) -> None:
+async def answer(
+    bench: PlaybookBench, run_id: str, key: str, *, is_done: bool = True, by: str = "rita", **values: str
+) -> None:
     given = Answer(is_done, {f"__{name}__": value for name, value in values.items()}, "")
     with bench.actions.store.write() as connection:
-        person = Principal("rita", PrincipalKind.PERSON)
+        person = Principal(by, PrincipalKind.PERSON)
         answer_task(connection, bench.actions.tenant, run_id, key, given, person)
 
 
@@ -75,6 +86,49 @@ async def test_whoever_starts_a_playbook_does_not_approve_what_it_proposes(bench
     async with bench.actions.workers():
         run_id = bench.start(block(), given={"__address__": ADDRESS}, requester="ana")
         (work,) = await bench.until_work(run_id, 1, WAITING)
+        with pytest.raises(RefusedError, match="ana"):
+            await bench.actions.vote(ANA, str(work.proposal_id))
+
+
+async def test_whoever_names_what_is_acted_on_does_not_approve_it(bench: PlaybookBench) -> None:
+    sketch = Sketch("Block what somebody says").variable("__address__", "ipv4-addr").variable("__word__")
+    done = sketch.end("done")
+    tell = sketch.action(
+        "tell", "notify channel", "soc", arguments={"text": "It is __word__:value."}, on_completion=done
+    )
+    block_ = sketch.action("block", "deny ip", "__address__:value", on_completion=tell)
+    ask = sketch.manual("ask", "Which, and why?", out_args=["__address__", "__word__"], on_completion=block_)
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(ask))
+        (asked,) = await bench.until_work(run_id, 1)
+        await answer(bench, run_id, asked.key, by="ana", address="203.0.113.7", word="bad")
+        for count in (2, 3):
+            work = (await bench.until_work(run_id, count))[-1]
+            await bench.actions.until(str(work.proposal_id), WAITING)
+            with pytest.raises(RefusedError, match="'ana' proposed it, asked for it, named what it acts on"):
+                await bench.actions.vote(ANA, str(work.proposal_id))
+            await bench.actions.vote(BEN, str(work.proposal_id))
+        run = await bench.until_over(run_id)
+
+    assert run.status is RunStatus.SUCCEEDED
+
+
+async def test_whoever_names_it_in_a_playbook_inside_does_not_approve_it(bench: PlaybookBench) -> None:
+    inner = Sketch("Ask inside").variable("__address__", "ipv4-addr")
+    asking = inner.playbook(inner.manual("ask", "Which?", out_args=["__address__"], on_completion=inner.end("done")))
+    bench.keep(asking)
+    sketch = Sketch("Block what the inner one says").variable("__address__", "ipv4-addr")
+    block_ = sketch.action("block", "deny ip", "__address__:value", on_completion=sketch.end("done"))
+    first = sketch.step(
+        "playbook-action", "inner", playbook_id=asking.id, out_args=["__address__"], on_completion=block_
+    )
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(first))
+        (inside,) = await bench.until_work(run_id, 1)
+        await bench.until_work(str(inside.child_run), 1)
+        await answer(bench, str(inside.child_run), "w0", by="ana", address="203.0.113.7")
+        work = (await bench.until_work(run_id, 2))[-1]
+        await bench.actions.until(str(work.proposal_id), WAITING)
         with pytest.raises(RefusedError, match="ana"):
             await bench.actions.vote(ANA, str(work.proposal_id))
 
@@ -285,6 +339,111 @@ async def test_what_a_run_did_is_taken_back_in_reverse_order_through_the_gate(be
     assert "nothing of it remains" in ended.outcome
     with bench.actions.store.write() as connection, pytest.raises(ConflictError):
         start_undoing(connection, ended, ended.proposer, "and back")
+
+
+async def test_what_is_being_carried_out_as_a_run_is_stopped_is_taken_back_as_well(
+    bench: PlaybookBench,
+) -> None:
+    tool, is_acting, may_act = bench.actions.tool, threading.Event(), threading.Event()
+
+    def hold(_: EffectPermit) -> None:
+        is_acting.set()
+        may_act.wait(30)
+
+    tool.on_act = hold
+    try:
+        async with bench.actions.workers():
+            run_id = bench.start(block(), given={"__address__": ADDRESS})
+            (work,) = await bench.until_work(run_id, 1, WAITING)
+            await bench.actions.vote(ANA, str(work.proposal_id))
+            await asyncio.to_thread(is_acting.wait, 30)
+            with bench.actions.store.write() as connection:
+                request_stop(connection, bench.actions.tenant, run_id, "the wrong address")
+            run = await bench.until_over(run_id)
+            with bench.actions.store.write() as connection:
+                undoing = start_undoing(connection, run, run.proposer, "the wrong address")
+            turned = take_turn(bench.actions.store, bench.shelf, RunRef(bench.actions.tenant, undoing), -1)
+            assert (turned.status, turned.wakes_us is None) == (RunStatus.RUNNING, False)
+            may_act.set()
+            (undo,) = await bench.until_work(undoing, 1)
+            await bench.actions.until(str(undo.proposal_id), WAITING)
+            await bench.actions.vote(ANA, str(undo.proposal_id))
+            ended = await bench.until_over(undoing)
+    finally:
+        may_act.set()
+
+    assert ended.status is RunStatus.SUCCEEDED
+    assert [verb for verb, *_ in tool.effects] == ["deny ip", "allow ip"]
+
+
+async def test_a_stop_while_it_is_taken_back_voids_the_undo_that_waits(bench: PlaybookBench) -> None:
+    async with bench.actions.workers():
+        run_id = bench.start(block(), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+        await bench.actions.vote(ANA, str(work.proposal_id))
+        run = await bench.until_over(run_id)
+        with bench.actions.store.write() as connection:
+            undoing = start_undoing(connection, run, run.proposer, "the wrong address")
+        (undo,) = await bench.until_work(undoing, 1, WAITING)
+        with bench.actions.store.write() as connection:
+            request_stop(connection, bench.actions.tenant, undoing, "it was right after all")
+        ended = await bench.until_over(undoing)
+
+    assert ended.status is RunStatus.STOPPED
+    assert bench.actions.stored(str(undo.proposal_id)).status is ProposalStatus.VOIDED
+    assert [verb for verb, *_ in bench.actions.tool.effects] == ["deny ip"]
+
+
+async def test_an_undo_that_is_under_way_is_waited_for_and_not_done_twice(bench: PlaybookBench) -> None:
+    async with bench.actions.workers():
+        run_id = bench.start(block(), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+        await bench.actions.vote(ANA, str(work.proposal_id))
+        run = await bench.until_over(run_id)
+        with bench.actions.store.write() as connection:
+            stored = read_proposal(connection, bench.actions.tenant, str(work.proposal_id))
+            by = Proposer("rita", PrincipalKind.PERSON)
+            own = draft_action(connection, bench.actions.tenant, undo_draft(connection, stored, by, "too long"))
+            undoing = start_undoing(connection, run, run.proposer, "the wrong address")
+        (undo,) = await bench.until_work(undoing, 1, WAITING)
+        assert undo.proposal_id == own
+
+
+async def test_an_action_that_asks_nobody_does_not_outlive_the_stop_of_its_run(bench: PlaybookBench) -> None:
+    allow_everything(bench.actions, ANA)
+    playbook = block()
+    certify(bench.actions, playbook, bench.actions.tool, "deny ip")
+    async with bench.actions.workers(executes=False):
+        run_id = bench.start(playbook, given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1)
+        with bench.actions.store.write() as connection:
+            request_stop(connection, bench.actions.tenant, run_id, "ana says so")
+        await bench.until_over(run_id)
+        async with bench.actions.executor():
+            await bench.actions.handle(str(work.proposal_id)).result()
+
+    assert bench.actions.stored(str(work.proposal_id)).status is ProposalStatus.VOIDED
+    assert bench.actions.tool.effects == []
+
+
+async def test_a_picked_run_that_is_stopped_is_over_and_is_not_started(bench: PlaybookBench) -> None:
+    playbook = block()
+    with bench.actions.store.write() as connection:
+        run_id, _ = start_run(
+            connection,
+            bench.actions.tenant,
+            "inc-1",
+            Shelved(playbook),
+            given={"__address__": ADDRESS},
+            proposer=proposer_of(playbook, PrincipalKind.AGENT, None),
+            reason="it fits",
+            is_due=False,
+        )
+        request_stop(connection, bench.actions.tenant, run_id, "not this one")
+    run = bench.run(run_id)
+    assert (run.status, run.outcome) == (RunStatus.STOPPED, "not this one")
+    with bench.actions.store.write() as connection, pytest.raises(ConflictError, match="is stopped already"):
+        begin_picked(connection, run, {}, run.proposer)
 
 
 async def test_a_failed_run_is_taken_back_where_the_playbook_wants_it_and_says_what_is_left(

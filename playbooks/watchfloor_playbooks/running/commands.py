@@ -20,7 +20,7 @@ from watchfloor_playbooks.condition import ConditionError
 from watchfloor_playbooks.evaluation import value_of
 from watchfloor_playbooks.objects import AgentTarget, Command, HttpCommand, NetAddress, OpenC2Command, ShellCommand
 from watchfloor_playbooks.part import Variable
-from watchfloor_playbooks.running.values import WRITTEN, Held, Values, filled, text_of, worst
+from watchfloor_playbooks.running.values import WRITTEN, Held, Values, filled, named_by, text_of, worst
 from watchfloor_playbooks.running.work import ActionWork
 from watchfloor_playbooks.template_numbers import TemplateError, Value
 from watchfloor_playbooks.templates import (
@@ -68,17 +68,17 @@ def command_work(
         for name, text in texts.items()
         if text
     }
-    tool = filled(agent, values)
-    if tool.is_tainted:
-        raise RecordError(f"an attacker could have written the agent's name, {quote_untrusted(str(tool.value), 60)}")
+    if REFERENCE.search(agent):
+        raise RecordError("the agent is the name of a tool; it is named, and never taken from a variable")
     return ActionWork(
         action_class=START_COMMAND,
-        target=_where(command.type, tool, place, values),
+        target=_where(command.type, agent, place, values),
         arguments=arguments,
-        tool=str(tool.value),
+        tool=agent,
         lease_s=None,
         purpose=purpose,
         max_level=max_level,
+        named_by=named_by((*(f"{name}:value" for name in used), *_addresses(place)), values),
     )
 
 
@@ -100,10 +100,10 @@ def _arguments(command: Command, given: Mapping[str, Value]) -> tuple[dict[str, 
             raise RecordError(f"commands of type {quote_untrusted(command.type, 40)} are not run")
 
 
-def _where(kind: str, tool: Labelled, place: AgentTarget | None, values: Values) -> Labelled:
+def _where(kind: str, tool: str, place: AgentTarget | None, values: Values) -> Labelled:
     """The target, as its runner spells it. Raises `RecordError` where the step says none."""
     if kind in ("bash", "powershell"):
-        return Labelled(f"local://{tool.value}", tool.integrity, tool.endorsed_by)
+        return Labelled(f"local://{tool}", worst(()))
     if not isinstance(place, NetAddress):
         raise RecordError(f"a command of type {kind!r} needs a target with an address")
     port = getattr(place, "port", None)
@@ -126,6 +126,13 @@ def _where(kind: str, tool: Labelled, place: AgentTarget | None, values: Values)
             vouched = host.endorsed_by if at.integrity is WRITTEN else None
             return Labelled(f"{scheme}://{shown}:{at.value}", max(host.integrity, at.integrity), vouched)
     raise RecordError(f"the target {quote_untrusted(place.name, 60)} has no address of a host")
+
+
+def _addresses(place: AgentTarget | None) -> list[str]:
+    if not isinstance(place, NetAddress):
+        return []
+    found = [str(one) for some in (place.address or {}).values() for one in some]
+    return [*found, str(getattr(place, "port", None) or "")]
 
 
 def _value(name: str, held: Held, declared: Mapping[str, Variable]) -> Value:

@@ -57,6 +57,8 @@ class ActionWork:
     lease_s: int | None
     purpose: str
     max_level: AutonomyLevel | None
+    named_by: tuple[str, ...] = ()
+    """People whose values stand in target or arguments, sorted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,7 @@ def _edited(connection: Connection, caller: Caller, stored: StoredProposal, edit
     facts = facts_of(connection, caller.tenant, stored.incident_id, old.target_kind, str(target.value))
     # Whoever asked for it first still may not approve it.
     asked = old.proposer.name if old.proposer.kind is PrincipalKind.PERSON else old.proposer.requester
+    before = {*old.named_by, *(one for one in (old.proposer.requester, asked) if one is not None)}
     return replace(
         old,
         target=target,
@@ -189,6 +190,7 @@ def _edited(connection: Connection, caller: Caller, stored: StoredProposal, edit
         lease_s=old.lease_s if edit.lease_s is None else edit.lease_s,
         proposer=Proposer(caller.principal, caller.kind, None if asked == caller.principal else asked),
         facts=old.facts if facts is None else facts,
+        named_by=tuple(sorted(before - {caller.principal, asked})),
         # Of another target it is no undo of what was done to this one.
         undo_of=old.undo_of if target.value == old.target.value else None,
     )

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from watchfloor_core.clock import now_us
-from watchfloor_core.errors import ConfigurationError, Problem
+from watchfloor_core.errors import ConfigurationError, Problem, RefusedError
 from watchfloor_core.ledger.record import record_decisions
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.budget import Charge
@@ -19,6 +19,7 @@ from watchfloor_playbooks.binding import precondition_problem
 from watchfloor_playbooks.extension import INCIDENT
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.running.values import Held
+from watchfloor_playbooks.signature import digest_of
 from watchfloor_service.access.caller import Caller
 from watchfloor_workflows.authority.budgets import charge
 from watchfloor_workflows.playbooks.filling import fill
@@ -91,12 +92,17 @@ def start(
     return run_id
 
 
-def start_picked(connection: Connection, caller: Caller, run_id: str, said: Mapping[str, str]) -> None:
+def start_picked(
+    connection: Connection, caller: Caller, run_id: str, shelved: Shelved, said: Mapping[str, str]
+) -> None:
     """Start what the response agent has picked; the caller approves nothing of what it proposes.
 
-    Raises `NotFoundError`, `ConflictError` where it was started before, and what `start` raises.
+    ``shelved``: the playbook as it may be run now. Raises `NotFoundError`, `RefusedError` where that is another one
+    than was picked, `ConflictError` where the run was started before, and what `start` raises.
     """
     run = read_run(connection, caller.tenant, run_id, lock=True)
+    if digest_of(shelved.playbook.content) != run.digest:
+        raise RefusedError("the playbook was changed since it was picked; start it as it is now by its id")
     by = Principal(caller.principal, caller.kind)
     given = {name: Held.of(named_by(value, by)) for name, value in said.items()}
     told = begin_picked(connection, run, given, proposer_for(loaded(run.content), by))
@@ -123,5 +129,7 @@ def take_back(connection: Connection, caller: Caller, run_id: str, reason: str) 
     Raises `NotFoundError`, and `ConflictError` where the run is still going on or takes another one back itself.
     """
     run = read_run(connection, caller.tenant, run_id, lock=True)
-    proposer = Proposer(run.proposer.name, run.proposer.kind, caller.principal)
+    # What an agent asks for is an agent's proposal, whoever asked for the run.
+    kind = caller.kind if caller.kind is PrincipalKind.AGENT else run.proposer.kind
+    proposer = Proposer(run.proposer.name, kind, caller.principal)
     return start_undoing(connection, run, proposer, reason)

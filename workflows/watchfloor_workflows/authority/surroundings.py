@@ -177,6 +177,7 @@ def surroundings(
         facts_touched=standing.facts | _OUTWARD,
         dark_sources=(),
         evidence_editors=evidence_editors(connection, tenant, stored.incident_id) if standing.is_edited else (),
+        named_by=draft.named_by,
         groups=standing.groups,
         undoes=_undoes(connection, proposal, draft, now_us),
     )

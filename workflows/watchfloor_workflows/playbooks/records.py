@@ -134,7 +134,10 @@ def wake(connection: Connection, tenant: str, run_id: str) -> None:
 def request_stop(connection: Connection, tenant: str, run_id: str, reason: str) -> None:
     """Have a run stopped; one that has ended is left as it is."""
     run = read_run(connection, tenant, run_id, lock=True)
-    if not run.status.is_over and run.stop_reason is None:
+    if run.status is RunStatus.PICKED:
+        # Nothing of it is under way; nobody starts it any more.
+        write_run(connection, run, {"status": RunStatus.STOPPED.value, "outcome": reason, "ended_us": now_us()})
+    elif not run.status.is_over and run.stop_reason is None:
         write_run(connection, run, {"stop_reason": reason})
         wake(connection, tenant, run_id)
 

@@ -76,6 +76,9 @@ class FolderShelf:
             what = f"{quote_untrusted(playbook_id, 80)}{f' of {version}' if version else ''}"
             raise NotFoundError(f"no playbook {what} is loaded here{also}")
         latest = max(fits, key=lambda one: comparable_time(one.playbook.head.modified) or "" if one.playbook else "")
+        # One that is revoked says so of itself and of all that came before it.
+        if any(one.playbook.head.revoked and _is_later(one, latest) for one in same if one.playbook):
+            raise RefusedError("a later version of the playbook is revoked, and with it this one")
         if latest.problem is not None or latest.playbook is None:
             raise RefusedError(latest.problem or "it cannot be read")
         return Shelved(latest.playbook, latest.signers)
@@ -153,6 +156,8 @@ class FolderShelf:
             with self._lock:
                 if key in self._read:
                     return self._read[key]
+            if not path.is_file():
+                return f"{path.name} is no file"  # A pipe would be waited for.
             with path.open("rb") as file:
                 found: Playbook | str = load(file.read(MAX_BYTES + 1), path.name)
         except ConfigurationError as error:

@@ -40,9 +40,10 @@ from watchfloor_playbooks.running.work import (
     Turn,
     WorkEnded,
 )
-from watchfloor_workflows.authority.drafting import announce, prepare_action
+from watchfloor_workflows.authority.drafting import prepare_action
 from watchfloor_workflows.authority.incident_view import facts_of
 from watchfloor_workflows.authority.records import read_proposal
+from watchfloor_workflows.authority.voting import void_unless_begun
 from watchfloor_workflows.playbook_messages import RunRef, TurnResult
 from watchfloor_workflows.playbooks.records import (
     StoredRun,
@@ -250,6 +251,7 @@ class _Turning:
             purpose=action.purpose,
             run_id=run.id,
             max_level=action.max_level,
+            named_by=action.named_by,
         )
         try:
             return prepare_action(self._connection, run.tenant, draft, starts_itself=False)
@@ -279,9 +281,10 @@ class _Turning:
     def _drop(self, drop: Drop) -> None:
         """What is under way is told; what cannot be stopped any more stays in the record of the run."""
         work = read_work(self._connection, self._run.tenant, self._run.id, drop.key)
-        self._end_work(work.number, "dropped", WorkEnded(is_done=False, reason=drop.reason))
         if work.proposal_id is not None:
-            announce(self._connection, self._run.tenant, work.proposal_id, "void", f"its playbook: {drop.reason}")
+            reason = f"its playbook: {drop.reason}"
+            self._decisions += void_unless_begun(self._connection, self._run.tenant, work.proposal_id, reason)
+        self._end_work(work.number, "dropped", WorkEnded(is_done=False, reason=drop.reason))
         if work.child_run is not None:
             request_stop(self._connection, self._run.tenant, work.child_run, drop.reason)
 

@@ -25,6 +25,8 @@ from watchfloor_service.api.problems import ProblemError, ProblemKind
 from watchfloor_service.api.routes.tracing import traced
 from watchfloor_service.playbooks.asking import start, start_picked, stop, take_back
 from watchfloor_service.playbooks.views import MAX_PAGE, list_runs, list_tasks, load_run, run_id_of
+from watchfloor_workflows.playbooks.records import read_run
+from watchfloor_workflows.playbooks.starting import loaded
 from watchfloor_workflows.playbooks.tasks import MAX_COMMENT, MAX_VALUE, Answer, answer_task
 
 router = APIRouter(prefix="/v1/playbooks")
@@ -153,8 +155,13 @@ def start_picked_(
     request: Request,
 ) -> Response:
     """Start a run that the response agent has picked and filled; 202. The caller approves nothing of it."""
-    with traced(request, caller.tenant, caller.principal), _asking(), parts_of(request).store.write() as connection:
-        start_picked(connection, caller, run_id, body.values)
+    parts = parts_of(request)
+    with parts.store.read() as connection:
+        picked = read_run(connection, caller.tenant, run_id)
+    # It may have been changed, withdrawn or revoked since, and a signature may be wanted by now.
+    shelved = parts.shelf.find(picked.playbook_id, loaded(picked.content).head.modified)
+    with traced(request, caller.tenant, caller.principal), _asking(), parts.store.write() as connection:
+        start_picked(connection, caller, run_id, shelved, body.values)
     return json_answer(StartedView(run_id), 202)
 
 
