@@ -67,6 +67,14 @@ def values_for(
     return values
 
 
+def left_empty(
+    connection: Connection, tenant: str, incident_id: str, playbook: Playbook, said: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Variables that a run begins without because the incident names several things for them, with these."""
+    choices = fill(connection, tenant, incident_id, playbook).choices
+    return {name: some for name, some in choices.items() if name not in said}
+
+
 def start(
     connection: Connection, caller: Caller, incident_id: str, shelved: Shelved, said: Mapping[str, str], reason: str
 ) -> str:
