@@ -281,6 +281,19 @@ async def test_a_stopped_run_asks_for_nothing_any_more(bench: PlaybookBench) -> 
     assert stored.reason == "its playbook: ana says so"
 
 
+async def test_a_picked_run_that_is_stopped_is_over_and_is_started_by_nobody(bench: PlaybookBench) -> None:
+    run_id = bench.start(block(), given={"__address__": ADDRESS}, is_due=False)
+    tenant = bench.actions.tenant
+    with bench.actions.store.write() as connection:
+        request_stop(connection, tenant, run_id, "ana says so")
+
+    run = bench.run(run_id)
+    assert (run.status, run.outcome) == (RunStatus.STOPPED, "ana says so")
+    with bench.actions.store.write() as connection, pytest.raises(ConflictError, match="is stopped already"):
+        begin_picked(connection, run, {}, proposer_of(block(), PrincipalKind.SERVICE, "rita"))
+    assert bench.actions.ledger().count("playbook") == 2
+
+
 async def test_it_goes_on_where_it_was_when_worker_and_executor_come_back(bench: PlaybookBench) -> None:
     async with bench.actions.workers():
         run_id = bench.start(block(), given={"__address__": ADDRESS})

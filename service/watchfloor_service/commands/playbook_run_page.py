@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -92,6 +92,16 @@ def plan_lines(forecasts: Sequence[Forecast]) -> Iterator[str]:
         final = [one for one in forecasts if one.seen is not None and not one.seen.proposal.is_reversible]
         yield f"{len(rulings)} actions: {counted}; {len(final)} cannot be taken back"
         yield "As things are now: policy, budgets and targets are looked at again when each is proposed and done."
+
+
+def empty_lines(empty: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What has no value because a person would have to choose one."""
+    for name, some in empty.items():
+        shown = ", ".join(quote_untrusted(one, _MAX) for one in some)
+        yield (
+            f"{name} is left empty, and what wants it is not done: the incident names several. "
+            f"`--set {name.strip('_')}=…` gives one: {shown}"
+        )
 
 
 def _forecast_lines(number: int, one: Forecast) -> Iterator[str]:
@@ -192,7 +202,7 @@ def print_run(found: RunView, whole: Whole) -> None:
     if found.done:
         out.print(Text("What it did, the latest first", "bold"))
         for done in found.done:
-            undo = f"undone by {done.undo!r}" if done.left is None else done.left
+            undo = f"{done.undo!r} would take it back" if done.left is None else done.left
             out.print(Text(f"  {done.proposal_id}  {done.action_class} {done.target_shown}: {undo}"))
     if run.status == "picked":
         told = whole(f"playbook start {run.run_id}")

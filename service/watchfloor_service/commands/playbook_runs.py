@@ -28,17 +28,19 @@ from watchfloor_service.commands.place import JsonOption, Place, TenantOption, a
 from watchfloor_service.commands.playbook_files import read_playbook
 from watchfloor_service.commands.playbook_run_page import (
     Forecast,
+    empty_lines,
     plan_lines,
     print_run,
     print_runs,
     print_tasks,
 )
-from watchfloor_service.playbooks.asking import proposer_for, values_for
+from watchfloor_service.playbooks.asking import left_empty, proposer_for, values_for
 from watchfloor_service.playbooks.views import MAX_PAGE, list_runs, list_tasks, load_run
 from watchfloor_workflows.playbooks.previewing import preview
 from watchfloor_workflows.playbooks.shelf import FolderShelf
-from watchfloor_workflows.playbooks.starting import not_valid_now, with_incident
+from watchfloor_workflows.playbooks.starting import Shelved, not_valid_now, why_not_now, with_incident
 from watchfloor_workflows.policy import PolicyFile
+from watchfloor_workflows.standing import read_incident
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="pbr-…, as `playbook runs` shows it.")]
 WhichArgument = Annotated[
@@ -77,15 +79,19 @@ def plan_(
 ) -> None:
     """Tell every effect of a playbook with the ruling that it would get now. Nothing is proposed and nothing runs."""
     with answering():
+        said, empty = _values(values or []), dict[str, tuple[str, ...]]()
         if incident is None:
-            forecasts, problems = _outline(which, values or [], tenant)
+            forecasts, problems = _outline(which, said, tenant)
         else:
             with at(tenant) as place:
-                forecasts, problems = _forecast(place, which, incident, values or [])
+                shelved = _find(place, which)
+                forecasts, problems = _forecast(place, shelved, incident, said)
+                empty = _left_empty(place, shelved, incident, said)
         if as_json:
-            print_json({"work": [one.as_json() for one in forecasts], "problems": problems})
+            work = [one.as_json() for one in forecasts]
+            print_json({"work": work, "left_empty": empty, "problems": problems})
         else:
-            for line in plan_lines(forecasts):
+            for line in (*plan_lines(forecasts), *empty_lines(empty)):
                 console().print(line, soft_wrap=True, markup=False, highlight=False)
             for problem in problems:
                 print_empty(f"It cannot be run: {problem}")
@@ -93,7 +99,7 @@ def plan_(
             raise typer.Exit(1)
 
 
-def _outline(which: str, values: list[str], tenant: str | None) -> tuple[list[Forecast], list[str]]:
+def _outline(which: str, said: dict[str, str], tenant: str | None) -> tuple[list[Forecast], list[str]]:
     """What it would do for any incident; a file needs no store for that."""
     file = Path(which)
     if _is_file(file):
@@ -101,24 +107,24 @@ def _outline(which: str, values: list[str], tenant: str | None) -> tuple[list[Fo
     else:
         with at(tenant) as place:
             playbook = FolderShelf(place.settings, place.store).named(which).playbook
-    given = {name: Held(value) for name, value in _values(values).items()}
+    given = {name: Held(value) for name, value in said.items()}
     problems = [*unsupported(playbook), *not_valid_now(playbook, now_us())]
     return [Forecast(one, None, one.problem) for one in plan(playbook, given)], problems
 
 
-def _forecast(place: Place, which: str, incident: str, values: list[str]) -> tuple[list[Forecast], list[str]]:
-    file = Path(which)
-    shelf = FolderShelf(place.settings, place.store)
-    playbook = load(read_playbook(file), str(file)) if _is_file(file) else shelf.named(which).playbook
+def _forecast(place: Place, shelved: Shelved, incident: str, said: dict[str, str]) -> tuple[list[Forecast], list[str]]:
+    playbook = shelved.playbook
     me = whoever(place, None)
     by = Principal(me.caller.principal, me.caller.kind)
     tools, policy = ActionTargets.load(place.settings), PolicyFile(place.settings, place.store).current()
     proposer = proposer_for(playbook, by)
-    problems = [*unsupported(playbook), *not_valid_now(playbook, now_us())]
     found = []
     with place.store.read() as connection:
-        given = values_for(connection, by, place.tenant, incident, playbook, _values(values))
-        for planned in plan(playbook, with_incident(playbook, given, incident)):
+        read_incident(connection, place.tenant, incident)
+        given = values_for(connection, by, place.tenant, incident, playbook, said)
+        filled = with_incident(playbook, given, incident)
+        problems = why_not_now(playbook, filled)
+        for planned in plan(playbook, filled):
             seen = None
             problem = planned.problem
             if isinstance(planned.work, ActionWork):
@@ -145,15 +151,18 @@ def run(
 ) -> None:
     """Start a playbook for an incident. You approve nothing of what it proposes."""
     with answering(), at(tenant) as place:
-        playbook = FolderShelf(place.settings, place.store).named(which)
+        playbook, said = FolderShelf(place.settings, place.store).named(which), _values(values or [])
         body: dict[str, Json] = {
             "incident_id": incident,
             "playbook_id": playbook.playbook.id,
-            "values": dict(_values(values or [])),
+            "values": dict(said),
             "reason": reason,
         }
         told = whoever(place, token_file).api().post("/v1/playbook-runs", body)
         _started(place, told, "Started", as_json=as_json, is_other=tenant is not None)
+        if not as_json:
+            for line in empty_lines(_left_empty(place, playbook, incident, said)):
+                console().print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def start_picked_(
@@ -255,6 +264,19 @@ def answer(
         path = f"/v1/playbook-tasks/{quote(run_id, safe='')}/{quote(key, safe='')}"
         told = whoever(place, token_file).api().post(path, body)
         _started(place, told, "Answered in", as_json=as_json, is_other=tenant is not None)
+
+
+def _left_empty(place: Place, shelved: Shelved, incident: str, said: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    with place.store.read() as connection:
+        return left_empty(connection, place.tenant, incident, shelved.playbook, said)
+
+
+def _find(place: Place, which: str) -> Shelved:
+    """A file, or what is loaded here."""
+    file = Path(which)
+    if _is_file(file):
+        return Shelved(load(read_playbook(file), str(file)))
+    return FolderShelf(place.settings, place.store).named(which)
 
 
 def _values(given: list[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from watchfloor_core.clock import now_us
-from watchfloor_core.errors import ConfigurationError, Problem, RefusedError
+from watchfloor_core.errors import ConfigurationError, ConflictError, Problem, RefusedError
 from watchfloor_core.ledger.record import record_decisions
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.budget import Charge
@@ -68,6 +68,14 @@ def values_for(
     return values
 
 
+def left_empty(
+    connection: Connection, tenant: str, incident_id: str, playbook: Playbook, said: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Variables that a run begins without because the incident names several things for them, with these."""
+    choices = fill(connection, tenant, incident_id, playbook).choices
+    return {name: some for name, some in choices.items() if name not in said}
+
+
 def start(
     connection: Connection, caller: Caller, incident_id: str, shelved: Shelved, said: Mapping[str, str], reason: str
 ) -> str:
@@ -116,8 +124,13 @@ def _count(connection: Connection, caller: Caller, run_id: str) -> None:
 
 
 def stop(connection: Connection, caller: Caller, run_id: str, reason: str) -> None:
-    """End a run; what waits for people in it is waited for no more. Raises `NotFoundError`."""
+    """End a run, or put one aside that is picked; what waits for people in it is waited for no more.
+
+    Raises `NotFoundError`, and `ConflictError` where it has ended already.
+    """
     run = read_run(connection, caller.tenant, run_id, lock=True)
+    if run.status.is_over:
+        raise ConflictError(f"run {run.id!r} has ended already: {run.status}")
     told = entry_of_run(run, {"stage": "stop", "principal": caller.principal, "reason": reason})
     record_decisions(connection, caller.tenant, [told])
     request_stop(connection, caller.tenant, run_id, f"{caller.principal}: {reason}")

@@ -55,6 +55,11 @@ class OnShelf:
     problem: str | None = None
     """Why it cannot be run."""
 
+    @property
+    def name(self) -> str:
+        """By which it is called at the command line."""
+        return self.file.removeprefix(LIBRARY) if self.file.startswith(LIBRARY) else Path(self.file).stem
+
 
 class FolderShelf:
     """Reads the folder each time; a file that has not changed is not read again. Thread-safe."""
@@ -89,7 +94,7 @@ class FolderShelf:
             dict.fromkeys(
                 one.playbook.id
                 for one in self.all()
-                if one.playbook is not None and which in (one.playbook.id, one.playbook.head.name, _stem(one.file))
+                if one.playbook is not None and which in (one.playbook.id, one.playbook.head.name, one.name, one.file)
             )
         )
         if len(ids) > 1:
@@ -169,10 +174,6 @@ class FolderShelf:
                 self._read.clear()
             self._read[key] = found
         return found
-
-
-def _stem(file: str) -> str:
-    return Path(file.removeprefix(LIBRARY)).stem if not file.startswith(LIBRARY) else file.removeprefix(LIBRARY)
 
 
 def _is_later(one: OnShelf, than: OnShelf | None) -> bool:

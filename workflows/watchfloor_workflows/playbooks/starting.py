@@ -20,6 +20,7 @@ from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.draft import MAX_PURPOSE
 from watchfloor_guardrails.proposal import Proposer
+from watchfloor_playbooks.binding import precondition_problem
 from watchfloor_playbooks.extension import INCIDENT
 from watchfloor_playbooks.loading import load
 from watchfloor_playbooks.playbook import Playbook
@@ -217,6 +218,14 @@ def _check(playbook: Playbook, filled: Mapping[str, Held]) -> None:
         problems.append(Problem("the playbook's name holds a NUL, which no database keeps; name it otherwise"))
     if problems:
         raise ConfigurationError(problems)
+
+
+def why_not_now(playbook: Playbook, filled: Mapping[str, Held]) -> list[str]:
+    """Every reason for which a run would not begin with these values now, its precondition among them."""
+    found = [*unsupported(playbook), *not_valid_now(playbook, now_us())]
+    wrong = [one.message for one in _problems_of(playbook, filled)]
+    against = None if wrong else precondition_problem(playbook, filled)
+    return [*found, *wrong, *([] if against is None else [against])]
 
 
 def _problems_of(playbook: Playbook, filled: Mapping[str, Held]) -> Sequence[Problem]:
