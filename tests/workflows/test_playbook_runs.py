@@ -19,6 +19,7 @@ from watchfloor_guardrails.proposal import ProposalStatus, Proposer
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.running.values import Held
 from watchfloor_playbooks.running.work import RunStatus
+from watchfloor_playbooks.variables import LOOP_BOUND
 from watchfloor_workflows import wire
 from watchfloor_workflows.authority.drafting import draft_action
 from watchfloor_workflows.authority.leases import undo_draft
@@ -28,7 +29,7 @@ from watchfloor_workflows.playbook_messages import RunRef
 from watchfloor_workflows.playbooks.records import request_stop, wake
 from watchfloor_workflows.playbooks.starting import Shelved, begin_picked, proposer_of, start_run
 from watchfloor_workflows.playbooks.tasks import Answer, answer_task, open_tasks
-from watchfloor_workflows.playbooks.turning import take_turn
+from watchfloor_workflows.playbooks.turning import MOST_BEGUN, take_turn
 from watchfloor_workflows.playbooks.undoing import start_undoing, undoing_of
 from watchfloor_workflows.testing.actions import ActionBench, Person, make_attack, register
 from watchfloor_workflows.testing.playbooks import PlaybookBench, Sketch, uuid_of
@@ -511,6 +512,30 @@ async def test_a_playbook_that_is_not_there_fails_the_step_that_wants_it(bench: 
 
     assert run.status is RunStatus.FAILED
     assert wanted in run.outcome
+
+
+async def test_what_fails_at_once_in_a_loop_does_not_hold_the_store_for_as_long_as_the_loop_lasts(
+    bench: PlaybookBench,
+) -> None:
+    sketch = Sketch("In vain").variable("__n__", "integer", "0")
+    end, done = sketch.end("end"), sketch.end("done")
+    wanted = f"playbook--{uuid_of('nowhere')}"
+    call = sketch.step(
+        "playbook-action", "call", playbook_id=wanted, out_args=["__n__"], on_success=end, on_failure=end
+    )
+    loop = sketch.step(
+        "while-condition", "loop", condition="__n__:value = 0", on_true=call, on_success=done, on_failure=done
+    )
+    run_id = bench.start(sketch.playbook(loop))
+    ref = RunRef(bench.actions.tenant, run_id)
+    turns = [take_turn(bench.actions.store, bench.shelf, ref, -1)]
+    assert len(bench.steps(run_id)) < 3 * MOST_BEGUN
+    while turns[-1].is_ready:
+        turns.append(take_turn(bench.actions.store, bench.shelf, ref, -1))
+
+    assert turns[-1].status is RunStatus.SUCCEEDED
+    assert len(turns) > 3
+    assert [name for name, *_ in bench.steps(run_id)].count("call") == LOOP_BOUND
 
 
 async def test_a_playbook_can_lower_the_level_and_raise_none(bench: PlaybookBench) -> None:

@@ -63,6 +63,9 @@ from watchfloor_workflows.playbooks.undoing import start_undoing, turn_back
 
 MOST_SLICES: Final = 8
 """Of the machine's, in one turn; what is left goes on with the next."""
+MOST_BEGUN: Final = 200
+"""Pieces of work after which a turn, which is one transaction, begins no further slice, and leaves to the next turn
+that something could not be begun."""
 _BIND: Final = {ManualWork: "manual", ActionWork: "action", PlaybookWork: "playbook"}
 
 
@@ -110,6 +113,8 @@ class _Turning:
         self._decisions: list[Decision] = []
         self._next = self._next_number()
         self._ended_rows: list[Mapping[str, Any]] = []
+        self._begun = 0
+        self._has_left_some = False
 
     def go(self) -> bool:
         """True where more is to be done at once."""
@@ -127,20 +132,20 @@ class _Turning:
         elif not machine.state.status.is_over:
             self._carry_out(machine.tick(self._now))
         for _ in range(MOST_SLICES):
-            if not machine.is_ready:
+            if not machine.is_ready or self._begun >= MOST_BEGUN:
                 break
             self._carry_out(machine.go_on(self._now))
         self._save()
-        return machine.is_ready and not machine.state.status.is_over
+        return (machine.is_ready or self._has_left_some) and not machine.state.status.is_over
 
     # --- What has ended ----------------------------------------------------------------------------------------------
 
     def _how_ended(self, work: StoredWork) -> WorkEnded | None:
         """None where it is still under way."""
-        if work.kind == "manual":
-            if work.status != "answered":
-                return None
+        if work.status == "answered":
             return WorkEnded(bool(work.is_done), work.outcome, work.filled)
+        if work.kind == "manual":
+            return None
         if work.proposal_id is not None:
             return self._how_action_ended(work, work.proposal_id)
         inner = read_run(self._connection, self._run.tenant, str(work.child_run))
@@ -183,8 +188,13 @@ class _Turning:
             for drop in turn.drops:
                 self._drop(drop)
             for begin in turn.begins:
+                self._begun += 1
                 problem = self._begin(begin)
-                if problem is not None:
+                if problem is not None and self._begun > MOST_BEGUN:
+                    # What fails at once, again and again, must not hold the store for as long as a loop lasts.
+                    self._keep(begin, {"status": "answered", "is_done": False, "outcome": problem, "answers": []})
+                    self._has_left_some = True
+                elif problem is not None:
                     turns.append(self._machine.ended(begin.key, WorkEnded(is_done=False, reason=problem), self._now))
 
     def _begin(self, begin: Begin) -> str | None:
@@ -213,6 +223,10 @@ class _Turning:
                 self._decisions.append(decision)
             case _:
                 assert_never(begin.work)
+        self._keep(begin, row)
+        return None
+
+    def _keep(self, begin: Begin, row: Mapping[str, object]) -> None:
         self._connection.execute(
             insert(playbook_work).values(
                 tenant=self._run.tenant,
@@ -221,14 +235,11 @@ class _Turning:
                 key=begin.key,
                 kind=_BIND[type(begin.work)],
                 step=begin.step,
-                status="open",
-                outcome="",
                 created_us=self._now,
-                **row,
+                **{"status": "open", "outcome": "", **row},
             )
         )
         self._next += 1
-        return None
 
     def _draft(self, action: ActionWork) -> tuple[str, Decision] | str:
         run, known = self._run, CATALOGUE.get(action.action_class)
