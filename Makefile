@@ -1,5 +1,6 @@
 # make demo    play the scenario that ships (ARGS=--once ends when the work is done)
 # make test    every test;  make lint    style, types, layers;  make bench    speed, as ratios of floors
+# make bench-playbook    of these the one about playbooks alone
 # make evaluate    how good detection, correlation and investigation are on real attacks, as tables (needs the data)
 # make constraints   resolve the pinned dependencies anew;  make clean   remove what these commands made
 #
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := core guardrails playbooks agents connectors workflows service
 
-.PHONY: demo test lint bench evaluate constraints clean
+.PHONY: demo test lint bench bench-playbook evaluate constraints clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime
@@ -32,6 +33,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS); done
+
+bench-playbook: $(VENV)/.dev
+	$(BIN)/python benchmarks/bench_playbook.py $(ARGS)
 
 evaluate: $(VENV)/.dev
 	@set -e; for name in sigma incidents phases investigation "injection --model"; do \
