@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -15,6 +16,7 @@ from watchfloor_playbooks.playbook import Playbook
 from watchfloor_service.cli import app
 from watchfloor_service.testing import eve_lines, plant_incidents
 from watchfloor_service.testing_playbooks import keep
+from watchfloor_workflows.playbooks.shelf import FOLDER
 from watchfloor_workflows.testing.playbooks import Sketch
 
 Plan = Callable[..., Result]
@@ -79,3 +81,18 @@ def test_what_stays_empty_because_the_incident_names_several_is_told(plan: Plan)
     assert "`--set address=…` gives one" in told.stdout
     assert len(found["left_empty"]["__address__"]) > 1
     assert "is left empty" not in chosen.stdout
+
+
+def test_a_file_that_is_not_among_the_operator_s_is_not_run_and_says_where_to_put_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    migrate(settings.store_url)
+    file = tmp_path / "look.json"
+    file.write_bytes(block(external=False).canonical())
+    command = ["playbook", "run", str(file), "--incident", "inc-0000000000000000", "-m", "why"]
+
+    told = CliRunner().invoke(app, ["--data-dir", str(settings.data_dir), *command])
+
+    assert told.exit_code == 3
+    assert f"copy it there, and run {'look'!r}" in told.stderr
+    assert repr(str(settings.data_dir / FOLDER)) in told.stderr

@@ -216,7 +216,7 @@ def _own_statement(me: Me, proposal_id: str, shown: dict[str, Json]) -> bytes:
 def _require_may_decide(shown: dict[str, Json]) -> None:
     summary: Any = shown["approval"]  # Any: the API's answer, JSON
     if not summary["may_decide"]:
-        raise RefusedError("; ".join(summary["why_not"]))
+        raise RefusedError("nothing was signed; " + "; ".join(summary["why_not"]))
 
 
 def _require_registered(me: Me, shown: dict[str, Json], key_id: str) -> None:

@@ -151,7 +151,7 @@ def run(
 ) -> None:
     """Start a playbook for an incident. You approve nothing of what it proposes."""
     with answering(), at(tenant) as place:
-        playbook, said = FolderShelf(place.settings, place.store).named(which), _values(values or [])
+        playbook, said = _on_shelf(place, which), _values(values or [])
         body: dict[str, Json] = {
             "incident_id": incident,
             "playbook_id": playbook.playbook.id,
@@ -277,6 +277,21 @@ def _find(place: Place, which: str) -> Shelved:
     if _is_file(file):
         return Shelved(load(read_playbook(file), str(file)))
     return FolderShelf(place.settings, place.store).named(which)
+
+
+def _on_shelf(place: Place, which: str) -> Shelved:
+    """What is loaded here; a file that lies elsewhere is not."""
+    shelf = FolderShelf(place.settings, place.store)
+    try:
+        return shelf.named(which)
+    except NotFoundError as error:
+        file = Path(which)
+        if not file.is_file():
+            raise
+        raise NotFoundError(
+            f"{which!r} is a file, and only what lies in {str(shelf.folder)!r} is run; copy it there, and run "
+            f"{file.stem!r}"
+        ) from error
 
 
 def _values(given: list[str]) -> dict[str, str]:

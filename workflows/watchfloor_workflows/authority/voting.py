@@ -166,7 +166,7 @@ def _approval(stored: StoredProposal, rows: Sequence[Row[Any]]) -> OpenApproval:
         requirement=requirement_from_json(terms.requirement_json),
         deadline_us=terms.deadline_us,
         votes=tuple(_vote_of(row, tuple(row.roles)) for row in rows),
-        voided=None if is_open else f"it is {stored.status}",
+        voided=None if is_open else f"the action is {stored.status} already",
     )
 
 

@@ -71,6 +71,11 @@ class FolderShelf:
         self._lock = Lock()
         self._read: dict[tuple[str, int, int, int], Playbook | str] = {}
 
+    @property
+    def folder(self) -> Path:
+        """Where the operator's are."""
+        return self._folder
+
     def find(self, playbook_id: str, version: str | None = None) -> Shelved:
         """See `Shelf.find`."""
         same = [one for one in self.all() if one.playbook is not None and one.playbook.id == playbook_id]

@@ -66,8 +66,8 @@ def answer_task(connection: Connection, tenant: str, run_id: str, key: str, answ
     if work.kind != "manual":
         raise ConflictError(f"{key!r} of run {run_id!r} is no task for people")
     if work.status != "open" or run.status.is_over:
-        why = f"by {work.answered_by}" if work.answered_by else f"({work.outcome or run.status})"
-        raise ConflictError(f"task {key!r} of run {run_id!r} is not waited for any more {why}")
+        why = f"{work.answered_by} answered it" if work.answered_by else work.outcome or f"the run is {run.status}"
+        raise ConflictError(f"task {key!r} of run {run_id!r} is not waited for any more: {why}")
     filled = _filled(run, work, answer, person)
     outcome = answer.comment if answer.is_done else f"{person.name}: {answer.comment or 'it could not be done'}"
     values = {
