@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -134,3 +135,10 @@ def test_an_edited_action_is_still_its_playbooks_own(api: Api, incident_id: str)
         (after,) = list_work(connection, "default", run_id)
     assert (stored(api, run_id).status, after.status) == (RunStatus.RUNNING, "open")
     assert after.proposal_id != before.proposal_id
+
+
+def test_a_pipe_among_the_playbooks_is_told_and_not_waited_for(api: Api) -> None:
+    keep(api.settings, asking())
+    os.mkfifo(api.settings.data_dir / "playbooks" / "pipe.json")
+    found = person(api).get("/v1/playbooks").json()["playbooks"]
+    assert [one["problem"] for one in found if one["file"] == "pipe.json"] == ["pipe.json is no file"]
