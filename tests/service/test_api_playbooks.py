@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,8 @@ from watchfloor_guardrails.decision import PrincipalKind
 from watchfloor_guardrails.roles import Role, Scope, scopes_of
 from watchfloor_playbooks.running.work import RunStatus
 from watchfloor_service.testing import Api, eve_lines, plant_incidents
-from watchfloor_service.testing_playbooks import asking, keep, plant_run
-from watchfloor_workflows.playbooks.records import StoredRun, read_run
+from watchfloor_service.testing_playbooks import asking, keep, plant_run, turn
+from watchfloor_workflows.playbooks.records import StoredRun, list_work, read_run
 from watchfloor_workflows.playbooks.starting import Shelved, proposer_of, start_run
 from watchfloor_workflows.testing.playbooks import Sketch
 
@@ -118,3 +119,26 @@ def test_half_a_surrogate_pair_is_refused_wherever_text_is_taken(api: Api, incid
         (f"/v1/playbook-tasks/{run_id}/w0", b'{"is_done": false, "comment": "\\ud800"}'),
     ):
         assert client.post(path, content=body, headers=headers).status_code in (400, 422), path
+
+
+def test_an_edited_action_is_still_its_playbooks_own(api: Api, incident_id: str) -> None:
+    sketch = Sketch("Block one")
+    block = sketch.action("block", "deny ip", "203.0.113.7", on_completion=sketch.end("done"))
+    run_id = plant_run(api.store, api.settings, "default", incident_id, sketch.playbook(block))
+    with api.store.read() as connection:
+        (before,) = list_work(connection, "default", run_id)
+    body = {"target": "203.0.113.8", "reason": "the other one"}
+    edited = person(api).post(f"/v1/actions/{before.proposal_id}/edit", json=body)
+    assert edited.status_code == 202, edited.text
+    turn(api.store, api.settings, "default", run_id)
+    with api.store.read() as connection:
+        (after,) = list_work(connection, "default", run_id)
+    assert (stored(api, run_id).status, after.status) == (RunStatus.RUNNING, "open")
+    assert after.proposal_id != before.proposal_id
+
+
+def test_a_pipe_among_the_playbooks_is_told_and_not_waited_for(api: Api) -> None:
+    keep(api.settings, asking())
+    os.mkfifo(api.settings.data_dir / "playbooks" / "pipe.json")
+    found = person(api).get("/v1/playbooks").json()["playbooks"]
+    assert [one["problem"] for one in found if one["file"] == "pipe.json"] == ["pipe.json is no file"]

@@ -78,7 +78,7 @@ async def test_an_action_of_a_playbook_waits_for_a_person_and_is_carried_out_onc
     (proposal,) = bench.proposals(run_id)
     sealed = proposal.sealed()
     assert sealed.proposer == proposer_of(playbook, PrincipalKind.SERVICE, "rita")
-    assert sealed.proposer.name.startswith("playbook:")
+    assert sealed.proposer.name == f"playbook:{playbook.id[10:]}@{run.digest[:32]}"
     assert [name for name, *_ in bench.steps(run_id)] == ["start", "block", "done"]
     assert bench.actions.ledger().count("playbook") == 3
 

@@ -33,6 +33,7 @@ from watchfloor_workflows.authority.records import (
     read_proposal,
     write_proposal,
 )
+from watchfloor_workflows.playbooks.records import wait_instead
 
 PROPOSALS_PER_HOUR: Final[Mapping[PrincipalKind, int]] = {
     PrincipalKind.PERSON: 200,
@@ -148,6 +149,8 @@ def propose_instead(connection: Connection, caller: Caller, old_id: str, edit: E
         raise ConflictError(f"proposal {old_id!r} is {stored.status} already; propose the action anew")
     proposal_id = _counted(connection, caller, proposal_id)
     fresh_id, drafted = prepare_action(connection, caller.tenant, draft, proposal_id=proposal_id)
+    if draft.run_id is not None and draft.undo_of == stored.draft.undo_of:
+        wait_instead(connection, caller.tenant, draft.run_id, old_id, fresh_id)
     because = f"{caller.principal} put {fresh_id} in its place: {edit.reason}"
     voided = entry_about(
         stored,

@@ -126,6 +126,15 @@ def write_work(connection: Connection, tenant: str, run_id: str, number: int, va
     )
 
 
+def wait_instead(connection: Connection, tenant: str, run_id: str, old_id: str, fresh_id: str) -> None:
+    """Have a run wait for another proposal in the place of one, and count what that does among its own."""
+    connection.execute(
+        update(playbook_work)
+        .where(_WORK.tenant == tenant, _WORK.run_id == run_id, _WORK.proposal_id == old_id, _WORK.status == "open")
+        .values(proposal_id=fresh_id)
+    )
+
+
 def wake(connection: Connection, tenant: str, run_id: str) -> None:
     """Have the run's workflow look again, at least once; it is started where none runs."""
     connection.execute(insert(playbook_outbox).values(tenant=tenant, run_id=run_id, created_us=now_us()))

@@ -68,7 +68,8 @@ class Inside:
 
 def proposer_of(playbook: Playbook, kind: PrincipalKind, requester: str | None) -> Proposer:
     """Who proposes what a playbook wants: another version is another proposer, with nothing certified."""
-    return Proposer(f"playbook:{playbook.id.partition('--')[2]}@{digest_of(playbook.content)[:16]}", kind, requester)
+    # 128 bits: of 64, whoever writes playbooks finds two that share them, and has the harmless one certified.
+    return Proposer(f"playbook:{playbook.id.partition('--')[2]}@{digest_of(playbook.content)[:32]}", kind, requester)
 
 
 def start_run(
