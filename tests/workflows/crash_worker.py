@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,22 @@ def _address(run: StoredRun) -> str:
     return str(run.given["__address__"].value)
 
 
-if __name__ == "__main__":
+def be(main: Callable[[], None], environment: Mapping[str, str], output: str, arguments: Sequence[str]) -> None:
+    """What a process of these settings does until it is killed."""
+    os.environ.update(environment)
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.argv = [main.__module__, *arguments]
+    main()
+
+
+def main() -> None:
     playbook_activities.take_turn = take_turn_and_die  # type: ignore[attr-defined]
     turning.write_run = die_or_write_run  # type: ignore[attr-defined]
     undoing.write_run = die_or_write_run  # type: ignore[attr-defined]
     asyncio.run(run_worker(Settings()))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,15 +4,19 @@ and of taking back: each run ends as if nothing had happened."""
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from tests.workflows.test_action_crash import KILLED, WORKER, Stage, exists, kill, stage, until
+from tests.workflows import crash_executor, crash_worker
+from tests.workflows.test_action_crash import KILLED, Stage, exists, stage, until
 from watchfloor_core.alert import Integrity
 from watchfloor_core.errors import UnavailableError
 from watchfloor_core.store.schema_authority import approval_vote
@@ -21,6 +25,7 @@ from watchfloor_guardrails.proposal import ProposalStatus
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.running.values import Held
 from watchfloor_playbooks.running.work import RunStatus
+from watchfloor_service.supervision.environment import settings_environment
 from watchfloor_workflows import wire
 from watchfloor_workflows.playbooks.tasks import Answer, answer_task
 from watchfloor_workflows.playbooks.undoing import start_undoing
@@ -29,7 +34,9 @@ from watchfloor_workflows.testing.playbooks import PlaybookBench, Sketch
 
 pytestmark = pytest.mark.anyio
 
-PROGRAM = str(Path(__file__).with_name("crash_worker.py"))
+FORKS = multiprocessing.get_context("forkserver")
+"""Forks processes from one that has loaded everything and started nothing: loading takes longer than all the rest."""
+FORKS.set_forkserver_preload(["watchfloor_workflows.worker", "watchfloor_workflows.executor"])
 RITA = Principal("rita", PrincipalKind.PERSON)
 
 
@@ -57,24 +64,61 @@ def started(made: Stage, playbook: Playbook, address: str) -> str:
     return PlaybookBench(made.bench).start(playbook, given={"__address__": Held(address, Integrity.SENSOR)})
 
 
+@dataclass
+class Crew:
+    """The processes that play on a stage."""
+
+    stage: Stage
+    processes: list[ForkServerProcess] = field(default_factory=list)
+
+    def start(self, main: Callable[[], None], *moments: str) -> ForkServerProcess:
+        settings = self.stage.settings
+        arguments = (str(self.stage.outside), *moments)
+        given = (main, settings_environment(settings), str(settings.data_dir / "output"), arguments)
+        process = FORKS.Process(target=crash_worker.be, args=given, daemon=True)
+        process.start()
+        self.processes.append(process)
+        return process
+
+    async def died(self, process: ForkServerProcess) -> None:
+        while process.exitcode is None:
+            await asyncio.sleep(0.02)
+        assert process.exitcode == KILLED, (self.stage.settings.data_dir / "output").read_text()[-2_000:]
+
+    async def kill(self, process: ForkServerProcess) -> None:
+        process.kill()
+        await self.died(process)
+
+    @asynccontextmanager
+    async def dying_worker(self, *moments: str) -> AsyncIterator[None]:
+        """A worker that comes back each time that it is killed, as under a supervisor."""
+
+        async def tend() -> None:
+            while True:
+                await self.died(self.start(crash_worker.main, *moments))
+
+        tending = asyncio.create_task(tend())
+        try:
+            yield
+            assert not tending.done()
+        finally:
+            tending.cancel()
+        for moment in moments:
+            address, _, name = moment.partition("=")
+            assert (self.stage.outside / f"{name}-{address}").exists(), f"no worker was killed at {moment}"
+
+
 @asynccontextmanager
-async def dying_worker(made: Stage, *moments: str) -> AsyncIterator[None]:
-    """A worker that comes back each time that it is killed, as under a supervisor."""
-
-    async def tend() -> None:
-        while True:
-            process = await made.start(PROGRAM, str(made.outside), *moments)
-            assert await process.wait() == KILLED
-
-    tending = asyncio.create_task(tend())
-    try:
-        yield
-        assert not tending.done()
-    finally:
-        tending.cancel()
-    for moment in moments:
-        address, _, name = moment.partition("=")
-        assert (made.outside / f"{name}-{address}").exists(), f"no worker was killed at {moment}"
+async def crewed(server: DevServer, folder: Path, database: Path) -> AsyncIterator[tuple[Stage, Crew]]:
+    async with stage(server, folder, database) as made:
+        crew = Crew(made)
+        try:
+            yield made, crew
+        finally:
+            for process in crew.processes:
+                process.kill()
+                process.join()
+                process.close()
 
 
 async def proposals(made: Stage, run_id: str, count: int) -> list[str]:
@@ -143,17 +187,17 @@ def nothing_happened(made: Stage, runs: Mapping[str, Sequence[str]], effects: Se
 
 
 async def a_worker_is_killed_in_each_part_of_a_step(server: DevServer, folder: Path, database: Path) -> None:
-    async with stage(server, folder, database) as made:
+    async with crewed(server, folder, database) as (made, crew):
         moments = {"203.0.113.1": "writing", "203.0.113.2": "begun", "203.0.113.3": "ended"}
-        executor = await made.executor()
-        async with dying_worker(made, *(f"{address}={moment}" for address, moment in moments.items())):
+        executor = crew.start(crash_executor.main)
+        async with crew.dying_worker(*(f"{address}={moment}" for address, moment in moments.items())):
             runs = [started(made, block(), address) for address in moments]
             for run_id in runs:
                 await proposals(made, run_id, 1)
             # Between proposal and approval, both of them.
-            assert await kill(made.processes[-1]) == KILLED
-            assert await kill(executor) == KILLED
-            await made.executor()
+            await crew.kill(crew.processes[-1])
+            await crew.kill(executor)
+            crew.start(crash_executor.main)
             await asyncio.gather(*(agree(made, run_id) for run_id in runs))
             await asyncio.gather(*(over(made, run_id) for run_id in runs))
         nothing_happened(made, dict.fromkeys(runs, ("block",)), [f"deny ip {address}" for address in moments])
@@ -161,10 +205,10 @@ async def a_worker_is_killed_in_each_part_of_a_step(server: DevServer, folder: P
 
 
 async def a_worker_is_killed_while_it_takes_back(server: DevServer, folder: Path, database: Path) -> None:
-    async with stage(server, folder, database) as made:
+    async with crewed(server, folder, database) as (made, crew):
         once, twice = "203.0.113.1", "203.0.113.2"
-        await made.executor()
-        async with dying_worker(made, f"{once}=undoing", f"{twice}=between"):
+        crew.start(crash_executor.main)
+        async with crew.dying_worker(f"{once}=undoing", f"{twice}=between"):
             runs = started(made, block(), once), started(made, block_twice(), twice)
             await asyncio.gather(*(agree(made, run_id) for run_id in runs), agree(made, runs[1], 2))
             await asyncio.gather(*(over(made, run_id) for run_id in runs))
@@ -178,25 +222,25 @@ async def a_worker_is_killed_while_it_takes_back(server: DevServer, folder: Path
 
 
 async def an_executor_is_killed_around_an_effect(server: DevServer, folder: Path, database: Path) -> None:
-    async with stage(server, folder, database) as made:
+    async with crewed(server, folder, database) as (made, crew):
         looking, acting = "203.0.113.1", "203.0.113.2"
-        await made.start(*WORKER)
-        executor = await made.executor(f"{looking}=look", f"{acting}=done")
+        crew.start(crash_worker.main)
+        executor = crew.start(crash_executor.main, f"{looking}=look", f"{acting}=done")
         runs = [started(made, block(), address) for address in (looking, acting)]
         await asyncio.gather(*(agree(made, run_id) for run_id in runs))
         # Between approval and execution; and between effect and receipt.
         await made.reached("look", looking)
         await made.reached("done", acting)
-        assert await kill(executor) == KILLED
+        await crew.kill(executor)
         (made.outside / f"done-{acting}").unlink()
-        executor = await made.executor(f"{acting}=done")
+        executor = crew.start(crash_executor.main, f"{acting}=done")
         await asyncio.gather(*(over(made, run_id) for run_id in runs))
 
         back = taken_back(made, runs[1])
         await agree(made, back)
         await made.reached("done", acting)
-        assert await kill(executor) == KILLED
-        await made.executor()
+        await crew.kill(executor)
+        crew.start(crash_executor.main)
         await over(made, back)
         effects = [f"deny ip {looking}", f"deny ip {acting}", f"allow ip {acting}"]
         nothing_happened(made, {runs[0]: ["block"], runs[1]: ["block"], back: ()}, effects)
@@ -205,10 +249,10 @@ async def an_executor_is_killed_around_an_effect(server: DevServer, folder: Path
 
 async def temporal_is_killed_while_people_are_asked(folder: Path, database: Path) -> None:
     with DevServer(folder.with_suffix(".temporal.db")) as server:
-        async with stage(server, folder, database) as made:
+        async with crewed(server, folder, database) as (made, crew):
             bench = PlaybookBench(made.bench)
-            await made.start(*WORKER)
-            await made.executor()
+            crew.start(crash_worker.main)
+            crew.start(crash_executor.main)
             run_id = started(made, ask_and_block(), "203.0.113.1")
             await until(lambda: bench.work(run_id), "the task is there")
             server.kill()
@@ -228,8 +272,10 @@ async def temporal_is_killed_while_people_are_asked(folder: Path, database: Path
 
 @pytest.mark.timeout(280)
 async def test_whatever_is_killed_a_playbook_ends_as_if_nothing_had_happened(
-    temporal_server: DevServer, tmp_path: Path, migrated_sqlite_file: Path
+    temporal_server: DevServer, tmp_path: Path, migrated_sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Where the forked find these modules.
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     # Side by side, since each waits for Temporal to notice that somebody is silent.
     async with asyncio.TaskGroup() as stages:
         for number, play in enumerate(
