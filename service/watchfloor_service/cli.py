@@ -75,7 +75,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    help="Watchfloor: triage of security alerts with autonomy that is set, measured and earned.",
+    help="Watchfloor: triage, investigation and response with autonomy that is set, measured and earned.",
 )
 
 

@@ -159,7 +159,7 @@ def run(
             "reason": reason,
         }
         told = whoever(place, token_file).api().post("/v1/playbook-runs", body)
-        _started(place, told, "Started", as_json=as_json, is_other=tenant is not None)
+        _started(place, told, "Started", as_json=as_json)
         if not as_json:
             for line in empty_lines(_left_empty(place, playbook, incident, said)):
                 console().print(line, soft_wrap=True, markup=False, highlight=False)
@@ -176,7 +176,7 @@ def start_picked_(
     with answering(), at(tenant) as place:
         body: dict[str, Json] = {"values": dict(_values(values or []))}
         told = whoever(place, token_file).api().post(f"{_path(run_id)}/start", body)
-        _started(place, told, "Started", as_json=as_json, is_other=tenant is not None)
+        _started(place, told, "Started", as_json=as_json)
 
 
 def runs(
@@ -219,7 +219,7 @@ def stop(
     """End a run: nothing of it is waited for any more. What it did stays, until it is taken back."""
     with answering(), at(tenant) as place:
         told = whoever(place, token_file).api().post(f"{_path(run_id)}/stop", {"reason": reason})
-        _started(place, told, "Stopping", as_json=as_json, is_other=tenant is not None)
+        _started(place, told, "Stopping", as_json=as_json)
 
 
 def rollback(
@@ -232,7 +232,7 @@ def rollback(
     """Take a run back: what it did is undone in reverse order, each undo a proposal of its own."""
     with answering(), at(tenant) as place:
         told = whoever(place, token_file).api().post(f"{_path(run_id)}/rollback", {"reason": reason})
-        _started(place, told, "Taken back by", as_json=as_json, is_other=tenant is not None)
+        _started(place, told, "Taken back by", as_json=as_json)
 
 
 def tasks(tenant: TenantOption = None, as_json: JsonOption = False) -> None:
@@ -263,7 +263,7 @@ def answer(
         body: dict[str, Json] = {"is_done": not is_failed, "values": dict(_values(values or [])), "comment": comment}
         path = f"/v1/playbook-tasks/{quote(run_id, safe='')}/{quote(key, safe='')}"
         told = whoever(place, token_file).api().post(path, body)
-        _started(place, told, "Answered in", as_json=as_json, is_other=tenant is not None)
+        _started(place, told, "Answered in", as_json=as_json)
 
 
 def _left_empty(place: Place, shelved: Shelved, incident: str, said: dict[str, str]) -> dict[str, tuple[str, ...]]:
@@ -304,13 +304,13 @@ def _values(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _started(place: Place, told: Json, verb: str, *, as_json: bool, is_other: bool) -> None:
+def _started(place: Place, told: Json, verb: str, *, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
     run_id = told["run_id"] if isinstance(told, dict) else ""
-    where = f" --tenant {place.tenant}" if is_other else ""
-    console().print(f"{verb} {run_id}; `watchfloor playbook show {run_id}{where}` says what becomes of it.")
+    look = command(place.settings, place.tenant, f"playbook show {run_id}")
+    console().print(f"{verb} {run_id}; `{look}` says what becomes of it.", soft_wrap=True)
 
 
 def _path(run_id: str) -> str:
