@@ -14,6 +14,7 @@ import pytest
 from tests.connectors.directory_server import LOOPBACK, make_certificates
 from tests.connectors.velociraptor_server import LEAK, VelociraptorServer, served, write_config
 from tests.connectors.vendor_server import TestClock
+from watchfloor_connectors.targets import velociraptor_api
 from watchfloor_connectors.targets.base import Slot
 from watchfloor_connectors.targets.registry import load_targets
 from watchfloor_connectors.targets.testing import PermitFor, Sample, check_target, hostile
@@ -309,7 +310,7 @@ def test_a_server_or_a_client_that_is_not_the_right_one_gets_nothing(
     for change in wrong:
         reference = write_config(tmp_path, {**config, **change})
         tool = Velociraptor(slot, options.model_copy(update={"api_config": reference, "timeout_s": 1.0}))
-        with pytest.raises(NotDoneError, match=r"cannot be reached|UNAVAILABLE"):
+        with pytest.raises(NotDoneError, match="cannot be reached, or it and api_config do not match"):
             tool.act(permit_for(contain(), key("a")))
     assert server.asked == []
 
@@ -348,12 +349,14 @@ def test_what_changes_hosts_is_not_among_what_is_looked_at(tmp_path: Path) -> No
         load_targets(tmp_path / "targets.yaml", tmp_path)
 
 
-def test_the_server_asks_for_a_certificate(config: dict[str, str]) -> None:
+def test_the_server_asks_for_a_certificate(config: dict[str, str], server: VelociraptorServer) -> None:
     """What stands for Velociraptor here is as strict as that is."""
     credentials = grpc.ssl_channel_credentials(root_certificates=config["ca_certificate"].encode())
     options = (("grpc.ssl_target_name_override", "VelociraptorServer"),)
-    with (
-        grpc.secure_channel(config["api_connection_string"], credentials, options) as channel,
-        pytest.raises(grpc.FutureTimeoutError),
-    ):
-        grpc.channel_ready_future(channel).result(timeout=1)
+    with grpc.secure_channel(config["api_connection_string"], credentials, options) as channel:
+        asked = velociraptor_api._REQUEST(Query=[{"Name": "x", "VQL": "SELECT * FROM clients()"}])
+        ask = channel.unary_stream("/proto.API/Query", request_serializer=type(asked).SerializeToString)
+        with pytest.raises(grpc.RpcError) as found:
+            list(ask(asked, timeout=30))
+    assert found.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert server.asked == []
