@@ -22,6 +22,7 @@ from watchfloor_playbooks.running.work import RunStatus
 from watchfloor_playbooks.variables import LOOP_BOUND
 from watchfloor_workflows import wire
 from watchfloor_workflows.authority.drafting import draft_action
+from watchfloor_workflows.authority.kill_switch import engage, release
 from watchfloor_workflows.authority.leases import undo_draft
 from watchfloor_workflows.authority.records import read_proposal
 from watchfloor_workflows.client import connect
@@ -580,3 +581,22 @@ async def test_a_playbook_out_of_its_time_or_with_unknown_commands_does_not_begi
     )
     with pytest.raises(ConfigurationError, match='"kestrel", which is not supported'):
         bench.start(strange.playbook(first))
+
+
+async def test_what_a_switch_has_outdated_is_proposed_anew_and_the_run_waits_for_that(bench: PlaybookBench) -> None:
+    async with bench.actions.workers():
+        run_id = bench.start(block(), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+        lea = Principal("lea", PrincipalKind.PERSON)
+        for change in (engage, release):
+            change(bench.actions.store, bench.actions.tenant, f"tenant:{bench.actions.tenant}", lea, "a drill")
+        await bench.actions.relay.sweep()
+        (anew,) = bench.work(run_id)
+        assert anew.proposal_id != work.proposal_id
+        await bench.actions.until(str(anew.proposal_id), WAITING)
+        await bench.actions.vote(ANA, str(anew.proposal_id))
+        run = await bench.until_over(run_id)
+
+    assert run.status is RunStatus.SUCCEEDED
+    assert bench.actions.stored(str(work.proposal_id)).status is ProposalStatus.VOIDED
+    assert len(bench.actions.tool.effects) == 1
