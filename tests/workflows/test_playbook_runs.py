@@ -600,3 +600,24 @@ async def test_what_a_switch_has_outdated_is_proposed_anew_and_the_run_waits_for
     assert run.status is RunStatus.SUCCEEDED
     assert bench.actions.stored(str(work.proposal_id)).status is ProposalStatus.VOIDED
     assert len(bench.actions.tool.effects) == 1
+
+
+async def test_a_run_waits_for_so_much_at_one_time_and_no_more(
+    bench: PlaybookBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watchfloor_workflows.playbooks.turning.MOST_OPEN", 2)
+    sketch = Sketch("Very many")
+    done = sketch.end("done")
+    many = [sketch.manual(f"ask {one}", "Well?", on_success=sketch.end(f"end of {one}")) for one in range(3)]
+    first = sketch.step("parallel", "all", next_steps=many, on_completion=done)
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(first))
+        asked = await bench.until_work(run_id, 2)
+        for work in asked:
+            await answer(bench, run_id, work.key)
+        await bench.until_over(run_id)
+
+    assert len(asked) == 2
+    assert ("ask 2", "failed", "the run waits for 2 tasks and actions already, and for no more at one time") in (
+        bench.steps(run_id)
+    )

@@ -63,6 +63,8 @@ from watchfloor_workflows.playbooks.undoing import start_undoing, turn_back
 
 MOST_SLICES: Final = 8
 """Of the machine's, in one turn; what is left goes on with the next."""
+MOST_OPEN: Final = 100
+"""Of a run's work at one time: each may put a question before people, who would not find the one that matters."""
 MOST_BEGUN: Final = 200
 """Pieces of work after which a turn, which is one transaction, begins no further slice, and leaves to the next turn
 that something could not be begun."""
@@ -111,6 +113,7 @@ class _Turning:
         state = new_state(self._playbook, run.given) if run.state is None else state_from_json(run.state)
         self._machine = Machine(self._playbook, state)
         self._decisions: list[Decision] = []
+        self._open = len(list_work(connection, run.tenant, run.id, "open", "answered"))
         self._next = self._next_number()
         self._ended_rows: list[Mapping[str, Any]] = []
         self._begun = 0
@@ -199,6 +202,8 @@ class _Turning:
 
     def _begin(self, begin: Begin) -> str | None:
         """Why it could not be begun, if so."""
+        if self._open >= MOST_OPEN:
+            return f"the run waits for {MOST_OPEN} tasks and actions already, and for no more at one time"
         row: dict[str, object] = {"answers": list(self._wanted(begin.step)), "task": None}
         match begin.work:
             case ManualWork() as asked:
@@ -224,6 +229,7 @@ class _Turning:
             case _:
                 assert_never(begin.work)
         self._keep(begin, row)
+        self._open += 1
         return None
 
     def _keep(self, begin: Begin, row: Mapping[str, object]) -> None:
@@ -300,6 +306,7 @@ class _Turning:
             request_stop(self._connection, self._run.tenant, work.child_run, drop.reason)
 
     def _end_work(self, number: int, status: str, ended: WorkEnded) -> None:
+        self._open -= 1
         values = {"status": status, "is_done": ended.is_done, "outcome": ended.reason, "ended_us": self._now}
         write_work(self._connection, self._run.tenant, self._run.id, number, values)
 
