@@ -210,9 +210,7 @@ def test_only_the_executors_process_makes_an_executor_and_only_its_activities_us
         "workflows.executor",
         # The doctor reads the file of tools, and makes none of them.
         "service.checks.configuration",
-        # They make them for their pins alone, and never look at a target: what is in force by which, and what a
-        # playbook's actions would be ruled on.
-        "service.checks.restraints",
+        # It makes them for their pins alone, and never looks at a target: what a playbook's actions would be ruled on.
         "service.commands.playbook_runs",
     }
 

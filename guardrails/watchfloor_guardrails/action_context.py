@@ -40,7 +40,7 @@ class Spending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionContext:
-    """Nothing has a default: what is not known must be said, and counts as the worst."""
+    """What has no default must be said where it is not known, too, and counts as the worst then."""
 
     policy: PolicyInForce | None
     """None where the operator's policy cannot be read."""
@@ -69,6 +69,8 @@ class ActionContext:
     dark_sources: tuple[str, ...]
     evidence_editors: tuple[str, ...]
     """People who changed what the incident consists of."""
+    named_by: tuple[str, ...] = ()
+    """People who named its target or an argument, beside proposer and requester."""
     groups: tuple[str, ...]
     """Of the target, as the inventory has them."""
     undoes: str | None

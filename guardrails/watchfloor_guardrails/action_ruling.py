@@ -139,6 +139,7 @@ def _requirement(
             requester=proposal.proposer.requester,
             evidence_editors=context.evidence_editors,
             policy_author=policy.author,
+            named_by=context.named_by,
         ),
         deadline_s=limits.approval_deadline_s,
         remind_after_s=limits.remind_after_s,

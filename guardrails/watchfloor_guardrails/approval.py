@@ -3,8 +3,8 @@
 Pure and without a clock, so that the workflow's validator, the transaction that records a vote, the issuer of the grant
 and the executor give the same answer. The rules, none of which is configurable:
 
-- a person, never a service or an agent; not the proposer, the requester, an editor of the evidence, or the author of
-  the policy in force;
+- a person, never a service or an agent; not the proposer, the requester, whoever named what is acted on, an editor of
+  the evidence, or the author of the policy in force;
 - one vote each; ``quorum`` different people for a yes, one for a no, and a no is final;
 - a yes is signed, over the digest and the view; nothing after the deadline counts, and a deadline is a no.
 """
@@ -131,8 +131,8 @@ def refusals(
         found.append(f"proposal {approval.proposal_id!r} is not of tenant {voter.tenant!r}")
     if _same_person(voter.principal) in _excluded(requirement):
         found.append(
-            f"{voter.principal!r} proposed it, asked for it, edited its evidence or wrote the policy it is ruled by; "
-            "another person decides"
+            f"{voter.principal!r} proposed it, asked for it, named what it acts on, edited its evidence or wrote the "
+            "policy it is ruled by; another person decides"
         )
     if not set(voter.roles) & set(requirement.roles):
         found.append(f"this takes role {' or '.join(requirement.roles)}; {voter.principal!r} has {_named(voter.roles)}")
@@ -193,10 +193,15 @@ def states(data: bytes, *, tenant: str, proposal_id: str, digest: str, view_dige
 
 
 def excluded_people(
-    *, proposer: str, requester: str | None, evidence_editors: Collection[str], policy_author: str | None
+    *,
+    proposer: str,
+    requester: str | None,
+    evidence_editors: Collection[str],
+    policy_author: str | None,
+    named_by: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Who may not decide, sorted."""
-    named = {proposer, *evidence_editors, *(one for one in (requester, policy_author) if one)}
+    named = {proposer, *named_by, *evidence_editors, *(one for one in (requester, policy_author) if one)}
     return tuple(sorted(named))
 
 

@@ -41,6 +41,8 @@ class ActionDraft:
     """The playbook's run that this is a part of, which is told how it ends."""
     max_level: AutonomyLevel | None = None
     """The most autonomy that the proposer wants it to have. It can lower the level in force, never raise it."""
+    named_by: tuple[str, ...] = ()
+    """People who named what it acts on or with, beside proposer and requester. They may not approve it either."""
 
 
 _ADAPTER: TypeAdapter[ActionDraft] = TypeAdapter(ActionDraft)

@@ -16,6 +16,7 @@ from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.decision import Principal, PrincipalKind
 
 CORROBORATION: Final = "corroboration"
+_PERSON: Final = "person:"
 _ENDORSER: Final = re.compile(r"[a-z][a-z0-9_]{0,63} [A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 MIN_PRODUCTS: Final = 2
 """So many independent sensors must name the same value in fields of their own."""
@@ -42,5 +43,10 @@ def endorse_by_endorser(value: Labelled, endorser: str) -> Labelled:
 def named_by(value: str | int | bool, principal: Principal) -> Labelled:
     """A value that someone authenticated typed. Only a person's counts as theirs."""
     if principal.kind is PrincipalKind.PERSON:
-        return Labelled(value, Integrity.HUMAN, f"person:{principal.name}")
+        return Labelled(value, Integrity.HUMAN, f"{_PERSON}{principal.name}")
     return Labelled(value, Integrity.EXTERNAL)
+
+
+def person_behind(endorsed_by: str | None) -> str | None:
+    """The person who typed the value; None where none did."""
+    return endorsed_by.removeprefix(_PERSON) if endorsed_by is not None and endorsed_by.startswith(_PERSON) else None

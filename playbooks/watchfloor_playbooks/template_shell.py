@@ -38,6 +38,8 @@ class ShellText:
         if not REFERENCE.search(self._text):
             return self._text
         self._code(None)
+        if self._is_in_brackets:
+            raise self._error("'[[' is not closed")
         if self._heredocs:
             raise self._error("a here-document does not begin, as no line follows")
         return "".join(self._out)
@@ -72,7 +74,10 @@ class ShellText:
         if here == "(" and (command.word is not None or command.words):
             raise self._error("a function, an array or a pattern in brackets is not followed here")
         self._close(command, end)
-        self._take(1)
+        is_joined = self._text.startswith(("&&", "||"), self._at)
+        if self._is_in_brackets and not is_joined and here not in "()":
+            raise self._error("'[[' is not closed")
+        self._take(2 if is_joined else 1)
         if here == "(":
             self._code(")")
         elif here == "\n":

@@ -140,20 +140,16 @@ class Command:
     def faults(self, *, is_in_brackets: bool) -> Iterator[str]:
         """What is wrong with it in a text with references: in this command, or in another whose variable it uses."""
         yield from self._set_faults()
-        if is_in_brackets or self.name == "[[":
-            if any(word.text in _COMPARISONS | _IS_SET for word in self.words):
-                yield "'[[' with a comparison of numbers reads a value as an expression; use '['"
-            return
         if not self.words:
             return
         name, rest = self.name, self.words[1:]
-        if DYNAMIC in self.words[0].text:
-            is_ours = bool(self.words[0].references)
-            yield (
-                "a reference stands where the name of a command stands"
-                if is_ours
-                else ("the name of a command is known only as it runs")
-            )
+        if is_in_brackets or name == "[[":
+            if any(word.text in _COMPARISONS | _IS_SET for word in self.words):
+                yield "'[[' with a comparison of numbers reads a value as an expression; use '['"
+        elif self.words[0].references:
+            yield "a reference stands where the name of a command stands"
+        elif DYNAMIC in self.words[0].text:
+            yield "the name of a command is known only as it runs"
         if name in _EVALUATORS:
             yield f"{name!r} {_EVALUATORS[name]}"
         if name == "set" and not all(_SET.fullmatch(word.text) for word in rest):
@@ -211,13 +207,13 @@ class Command:
 
 def _language_faults(name: str, words: list[Word]) -> Iterator[str]:
     """``name`` takes a program as an argument, so that a reference in the wrong place is a part of it."""
-    operands, previous = 0, ""
+    operands, earlier, previous = 0, "", ""
     for word in words:
-        is_variable = previous in _VARIABLE_FLAGS
+        is_variable = previous in _VARIABLE_FLAGS or earlier == "--arg"
         if DYNAMIC in word.text and not is_variable:
             if word.text != DYNAMIC:
                 yield f"a part of a word for {name!r} may be read as code; make the reference a word by itself"
             elif _CODE_FLAG.fullmatch(previous) or operands == 0:
                 yield f"what stands there is the program that {name!r} runs; write that, and the reference after it"
         operands += not word.text.startswith("-") and not is_variable
-        previous = word.text
+        earlier, previous = previous, word.text

@@ -31,7 +31,7 @@ GROUPS: Final = {
     "deadletter": "List malformed records and drive them in again.",
     "autonomy": "Show who decides what, and explain one incident's ruling.",
     "policy": "Write, check, sign and put in force the operator's policy.",
-    "playbook": "Write, check, exchange, sign and compare CACAO v2.0 playbooks.",
+    "playbook": "Write, check, test, sign, exchange and run CACAO v2.0 playbooks.",
     "approvals": "See what waits for a decision; approve or deny it.",
     "action": "See what was done; propose, undo and edit actions.",
     "keys": "Make keys to approve with; list and rotate those of this installation.",
@@ -75,7 +75,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    help="Watchfloor: triage of security alerts with autonomy that is set, measured and earned.",
+    help="Watchfloor: triage, investigation and response with autonomy that is set, measured and earned.",
 )
 
 

@@ -108,6 +108,7 @@ def _checks() -> Sequence[tuple[str, Check]]:
         ("log sources", configuration.log_sources),
         ("context", configuration.context),
         ("tools", configuration.tools),
+        ("playbooks", configuration.playbooks),
         ("channels", configuration.channels),
         ("signing keys", key_files.signing_keys),
         ("payload keys", key_files.payload_ring),

@@ -214,6 +214,24 @@ def test_an_address_outside_comes_before_one_of_ours_whatever_its_part() -> None
     assert values.index("203.0.113.7") < values.index("10.0.0.9")
 
 
+def test_of_hosts_that_are_else_alike_the_one_of_the_findings_that_it_answers_is_taken() -> None:
+    other = seen("edr", host__name="fs-1")
+    report = replace(
+        REPORT,
+        findings=(*FINDINGS, *(finding(f"F{number}", other, "host.name") for number in range(4, 8))),
+        entities=(
+            AffectedEntity(kind="host", value="fs-1", scope=Scope.TARGETED, finding_ids=("F4", "F5", "F6", "F7")),
+            AffectedEntity(kind="host", value="ws-4", scope=Scope.TARGETED, finding_ids=("F1", "F2")),
+        ),
+    )
+    evidence = {**EVIDENCE, other.id: other}
+
+    [one] = pick(report, evidence, [book("one", ["T1003"], {"__h__": "host"})]).picked
+
+    assert [each.held.value for each in candidates_of(report, evidence)] == ["fs-1", "ws-4"]
+    assert (one.values["__h__"].value, one.others["__h__"]) == ("ws-4", ("fs-1",))
+
+
 def test_how_far_an_entity_is_affected_tells_the_parts_that_it_may_play() -> None:
     roles = {one.held.value: one.roles for one in candidates_of(REPORT, EVIDENCE)}
 

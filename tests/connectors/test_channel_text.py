@@ -105,11 +105,14 @@ def test_slack_entities_are_never_cut_in_two(text: str) -> None:
     assert re.sub(r"&(amp|lt|gt);", "", shown).count("&") == 0
 
 
+TASKS = (NoticeKind.TASK, NoticeKind.TASK_REMIND)
+
+
 @pytest.mark.parametrize("kind", NoticeKind)
 def test_only_what_waits_has_buttons_and_none_of_them_approves(kind: NoticeKind) -> None:
     sent = as_sent(slack_blocks.message(notice(kind=kind), PUBLIC, "C1"))
     ids = [one["action_id"] for block in sent["blocks"] if block["type"] == "actions" for one in block["elements"]]
-    is_waiting = kind not in (NoticeKind.ENDED, NoticeKind.RECEIPT, NoticeKind.UNKNOWN)
+    is_waiting = kind not in (NoticeKind.ENDED, NoticeKind.RECEIPT, NoticeKind.UNKNOWN, *TASKS)
     assert ids == (["watchfloor_review", "watchfloor_deny"] if is_waiting else [])
 
 
@@ -121,8 +124,16 @@ def test_teams_gets_foreign_text_as_runs_in_which_no_markdown_is_read(text: str,
     headline = notice_text(notice(kind=kind), PUBLIC).headline
     assert [one["text"] for one in card["body"] if one["type"] == "TextBlock"] == [headline]
     assert "evil.example" not in orjson.dumps(sent).decode().lower()
-    assert [one["url"] for one in card["actions"]] == [f"{PUBLIC}/approvals/act-0123456789abcdef"]
+    page = "playbook-runs" if kind in TASKS else "approvals"
+    assert [one["url"] for one in card["actions"]] == [f"{PUBLIC}/{page}/act-0123456789abcdef"]
     assert len(orjson.dumps(sent)) < teams.MAX_MESSAGE_BYTES
+
+
+def test_a_task_names_the_run_and_how_it_is_shown() -> None:
+    told = notice_text(notice(kind=NoticeKind.TASK), PUBLIC)
+
+    assert ("Run", "act-0123456789abcdef") in told.facts
+    assert told.review_command == "watchfloor playbook show act-0123456789abcdef"
 
 
 def test_a_teams_card_keeps_to_the_schema_of_its_version() -> None:

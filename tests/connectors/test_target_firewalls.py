@@ -141,6 +141,7 @@ def test_what_we_denied_is_allowed_even_if_it_was_protected_since(case: Case, pe
     assert later.version == case.tool.version
     later.act(permit_for(allow(), key("b")))
     assert not case.server.is_denied(BAD)
+    assert later.read_back(allow(), key("b")).effect is Effect.APPLIED
     with pytest.raises(RefusedError):
         later.act(permit_for(deny(), key("c")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tests.connectors.directory_server import LOOPBACK, make_certificates
 from tests.connectors.vendor_server import LEAK, SECRET, Reply, Request, TestClock, Vendor, patient, secret_file, served
 from watchfloor_connectors.targets.base import BadTargetError, NotReadyError
 from watchfloor_connectors.targets.http_api import Api, ApiOptions, NotThereError, base_url, path_of
@@ -219,9 +221,26 @@ def test_without_time_nothing_is_sent(api: Api, things: Things, clock: TestClock
     assert things.asked == []
 
 
-def test_certificates_are_verified_and_a_file_without_any_is_told(
-    things: Things, tmp_path: Path, clock: TestClock
-) -> None:
+def test_a_server_is_trusted_by_the_certificates_of_the_options_and_no_others(tmp_path: Path, clock: TestClock) -> None:
+    certificates = make_certificates(tmp_path / "tls", LOOPBACK)
+    other = make_certificates(tmp_path / "other", LOOPBACK)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificates.certificate, certificates.key)
+    vendor = Things()
+    with served(vendor, tls):
+        for trusted in (None, str(other.ca)):
+            with (
+                make(vendor, tmp_path, clock, ca=trusted).session() as session,
+                pytest.raises(NotReadyError, match="ConnectError"),
+            ):
+                session.change("POST", "things")
+        assert vendor.asked == []
+        with make(vendor, tmp_path, clock, ca=str(certificates.ca)).session() as session:
+            session.change("POST", "things")
+    assert vendor.effects == 1
+
+
+def test_a_file_without_certificates_is_told(things: Things, tmp_path: Path, clock: TestClock) -> None:
     (tmp_path / "ca.pem").write_text("none\n")
     with (
         pytest.raises(NotReadyError, match="'ca' of 'edr'"),
@@ -230,6 +249,13 @@ def test_certificates_are_verified_and_a_file_without_any_is_told(
         pass
     with pytest.raises(ValidationError, match="absolute path"):
         ApiOptions.model_validate({"ca": "ca.pem"})
+
+
+def test_a_token_endpoint_that_leads_elsewhere_is_not_followed(api: Api, things: Things) -> None:
+    things.fault = lambda request: Reply(308, None, {"Location": things.url}) if request.path == "/token" else None
+    with api.session() as session, pytest.raises(NotReadyError, match="no redirect is followed"):
+        session.change("POST", "things")
+    assert len(things.asked) == 1
 
 
 def test_the_environments_proxy_is_not_asked(api: Api, things: Things, monkeypatch: pytest.MonkeyPatch) -> None:

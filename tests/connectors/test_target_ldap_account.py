@@ -16,12 +16,13 @@ from ldap3 import MODIFY_REPLACE, NONE, Connection, Server
 
 from tests.connectors.directory_server import BASE, PASSWORD, POLICY, READER, WRITER, Slapd, slapd
 from watchfloor_connectors.context.accounts import Layout
+from watchfloor_connectors.context.answer_bounds import Bounds
 from watchfloor_connectors.context.directory_session import Place
 from watchfloor_connectors.targets.base import Slot
 from watchfloor_connectors.targets.ldap_account import LdapAccount
 from watchfloor_connectors.targets.ldap_entry import Accounts, LdapAccountOptions
 from watchfloor_connectors.targets.ldap_note import Note, note_in, with_note, without_note
-from watchfloor_connectors.targets.ldap_session import writing_session
+from watchfloor_connectors.targets.ldap_session import WritingSession, writing_session
 from watchfloor_connectors.targets.registry import load_targets
 from watchfloor_connectors.targets.testing import PermitFor, Sample, check_target, hostile
 from watchfloor_core.errors import ConfigurationError, NotFoundError, RecordError, RefusedError, UnavailableError
@@ -327,6 +328,7 @@ def test_what_we_disabled_is_enabled_even_if_it_was_protected_since(
         assert later.version == tool.version
         later.act(permit_for(enable("ann"), key("b")))
         assert logs_in(server, "ann")
+        assert later.read_back(enable("ann"), key("b")).effect is Effect.APPLIED
         with pytest.raises(RefusedError):
             later.act(permit_for(disable("ann"), key("a")))
         tool.act(permit_for(disable("ann"), key("a")))
@@ -519,6 +521,25 @@ def test_an_answer_that_is_lost_leaves_the_outcome_open_and_the_effect_is_found(
     assert tool.read_back(disable("ann"), key("a")).effect is Effect.APPLIED
 
 
+@pytest.mark.parametrize(("code", "is_certain"), [(80, False), (1, False), (50, True), (53, True), (16, True)])
+def test_an_answer_that_says_nothing_leaves_the_outcome_open(
+    options: LdapAccountOptions, code: int, is_certain: bool
+) -> None:
+    class Answering:
+        """As the library's connection, after an answer (RFC 4511, appendix A)."""
+
+        def __init__(self) -> None:
+            self.result = {"result": code, "description": "told"}
+
+        def modify(self, dn: str, changes: object) -> bool:
+            return False
+
+    place = Place(host="d", port=389, tls=None, start_tls=False, base_dn=BASE, bind_dn=WRITER, timeout_s=4)
+    with pytest.raises((NotDoneError, UnavailableError)) as found:
+        WritingSession(Answering(), place, Bounds(4)).modify("uid=ann", [("add", "description", b"x")])
+    assert isinstance(found.value, NotDoneError) is is_certain
+
+
 def test_what_another_hand_changes_in_the_very_moment_is_not_overwritten(
     tool: LdapAccount, see: See, edit: Edit, permit_for: PermitFor, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -560,7 +581,7 @@ def test_mistakes_of_the_file_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as found:
         load_targets(tmp_path / "targets.yaml", tmp_path)
     told = str(found.value)
-    for part in ("would carry the password in clear text", "policy_dn is missing", "a secret stands in a file"):
+    for part in ("would carry the password in clear text", "policy_dn is missing", "a secret stands in a place"):
         assert part in told
     assert "hunter2" not in told
 

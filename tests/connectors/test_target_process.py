@@ -21,7 +21,7 @@ from watchfloor_guardrails.catalogue import TargetKind
 from watchfloor_guardrails.effect import Effect, NotDoneError
 
 Key = Callable[[str], str]
-OBEYS = "echo ready; exec cat"
+OBEYS = "echo ready; read -r _"
 IGNORES = "trap '' TERM; echo ready; cat"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from watchfloor_connectors.targets.kinds import BUILT_IN, load_kinds
 from watchfloor_connectors.targets.registry import ActionTargets, load_targets
-from watchfloor_connectors.targets.secret import read_secret, reference
+from watchfloor_connectors.targets.secret import _Stores, file_reference, read_secret, reference
 from watchfloor_connectors.targets.testing import PermitFor, Sample, check_target
 from watchfloor_core.errors import ConfigurationError, NotFoundError
 from watchfloor_core.settings import Settings
@@ -145,7 +145,7 @@ def test_every_mistake_is_told_at_once_with_its_line(file: Path, tmp_path: Path)
         (11, "'deny ip' without 'allow ip'"), (7, "one list for several tenants"), (12, "two tools are named 'list'"),
         (13, "kind is 'firewalld'; known are: "), (17, "tenants is ['../x']"), (15, "roots: Field required"),
         (18, "not an absolute path"), (19, "colour: Extra inputs"), (23, "action_classes is ['stop process']"),
-        (25, "password: a secret stands in a file"), (26, "a tool is a mapping"),
+        (25, "password: a secret stands in a place"), (26, "a tool is a mapping"),
     ]  # fmt: skip
     assert len(told) == len(expected), told
     for line, part in expected:
@@ -234,6 +234,25 @@ def test_a_secret_is_named_by_its_file_which_others_cannot_read(tmp_path: Path) 
         read_secret(f"file:{file}")
     with pytest.raises(NotDoneError, match="cannot be read"):
         read_secret(f"file:{file}-2")
-    for text in ("s3cret", "file:relative", "env:KEY"):
-        with pytest.raises(ValueError, match=r"file:/absolute/path|not an absolute path"):
+    for text in ("s3cret", "file:relative", "env:WATCHFLOOR_TOKEN", "vault:secret/falcon"):
+        with pytest.raises(ValueError, match=r"file:/absolute/path|not an absolute path") as told:
             reference(text)
+        assert text == "file:relative" or text not in str(told.value)
+    with pytest.raises(ValueError, match="a file of its own"):
+        file_reference("env:KEY")
+
+
+def test_a_secret_may_stand_in_the_environment_or_a_store_that_the_process_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Stores, "read", None)
+    with pytest.raises(NotDoneError, match="no other place of secrets is in use"):
+        read_secret(reference("env:FALCON_SECRET"))
+    monkeypatch.setenv("FALCON_SECRET", "s3cret")
+    ActionTargets.load(Settings(data_dir=tmp_path))
+    assert read_secret("env:FALCON_SECRET").get_secret_value() == "s3cret"
+    monkeypatch.delenv("FALCON_SECRET")
+    with pytest.raises(NotDoneError, match="FALCON_SECRET"):
+        read_secret("env:FALCON_SECRET")
+    with pytest.raises(NotDoneError, match="vault_address"):
+        read_secret(reference("vault:secret/falcon#client"))

@@ -202,6 +202,7 @@ def test_what_was_made_is_cancelled_even_if_its_incident_was_protected_since(
     later = case.again(never=(INCIDENT,)).tool
     assert later.version == case.tool.version
     later.act(permit_for(cancel(), key("b")))
+    assert later.read_back(cancel(), key("b")).effect is Effect.APPLIED
     with pytest.raises(RefusedError):
         later.act(permit_for(create(), key("c")))
 

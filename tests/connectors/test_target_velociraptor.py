@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from tests.connectors.directory_server import LOOPBACK, make_certificates
 from tests.connectors.velociraptor_server import LEAK, VelociraptorServer, served, write_config
 from tests.connectors.vendor_server import TestClock
+from watchfloor_connectors.targets import velociraptor_api
 from watchfloor_connectors.targets.base import Slot
 from watchfloor_connectors.targets.registry import load_targets
 from watchfloor_connectors.targets.testing import PermitFor, Sample, check_target, hostile
@@ -117,6 +117,16 @@ def test_a_quarantine_that_took_itself_back_is_no_effect(
     assert (back.effect, "is free" in back.text) == (Effect.NOT_APPLIED, True)
 
 
+def test_a_quarantine_that_ended_half_way_is_unknown(
+    tool: Velociraptor, server: VelociraptorServer, permit_for: PermitFor, key: Key
+) -> None:
+    tool.act(permit_for(contain(), key("a")))
+    for kept in (2, 0):
+        del server.host("ws-17").flows[0]["rows"][kept:]
+        back = tool.read_back(contain(), key("a"))
+        assert (back.effect, "is unclear" in back.text) == (Effect.UNKNOWN, True)
+
+
 def test_what_another_hand_cut_off_is_neither_taken_over_nor_let_back(
     tool: Velociraptor, server: VelociraptorServer, permit_for: PermitFor, key: Key
 ) -> None:
@@ -137,6 +147,7 @@ def test_what_we_cut_off_is_let_back_even_if_it_was_protected_since(
     later = Velociraptor(slot, options.model_copy(update={"never": ("WS-17.corp.example",)}))
     later.act(permit_for(restore(), key("b")))
     assert not server.host("ws-17").is_cut_off
+    assert later.read_back(restore(), key("b")).effect is Effect.APPLIED
     with pytest.raises(RefusedError):
         later.act(permit_for(contain(), key("c")))
 
@@ -241,11 +252,9 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(
 
     server.fault = wait
     tool = Velociraptor(slot, options.model_copy(update={"timeout_s": 0.5}))
-    begun = time.monotonic()
     try:
         with pytest.raises(UnavailableError, match="DEADLINE_EXCEEDED"):
             tool.read_state(host("ws-17"))
-        assert time.monotonic() - begun < 5
     finally:
         hold.set()
 
@@ -301,7 +310,7 @@ def test_a_server_or_a_client_that_is_not_the_right_one_gets_nothing(
     for change in wrong:
         reference = write_config(tmp_path, {**config, **change})
         tool = Velociraptor(slot, options.model_copy(update={"api_config": reference, "timeout_s": 1.0}))
-        with pytest.raises(NotDoneError, match=r"cannot be reached|UNAVAILABLE"):
+        with pytest.raises(NotDoneError, match="cannot be reached, or it and api_config do not match"):
             tool.act(permit_for(contain(), key("a")))
     assert server.asked == []
 
@@ -340,12 +349,14 @@ def test_what_changes_hosts_is_not_among_what_is_looked_at(tmp_path: Path) -> No
         load_targets(tmp_path / "targets.yaml", tmp_path)
 
 
-def test_the_server_asks_for_a_certificate(config: dict[str, str]) -> None:
+def test_the_server_asks_for_a_certificate(config: dict[str, str], server: VelociraptorServer) -> None:
     """What stands for Velociraptor here is as strict as that is."""
     credentials = grpc.ssl_channel_credentials(root_certificates=config["ca_certificate"].encode())
     options = (("grpc.ssl_target_name_override", "VelociraptorServer"),)
-    with (
-        grpc.secure_channel(config["api_connection_string"], credentials, options) as channel,
-        pytest.raises(grpc.FutureTimeoutError),
-    ):
-        grpc.channel_ready_future(channel).result(timeout=1)
+    with grpc.secure_channel(config["api_connection_string"], credentials, options) as channel:
+        asked = velociraptor_api._REQUEST(Query=[{"Name": "x", "VQL": "SELECT * FROM clients()"}])
+        ask = channel.unary_stream("/proto.API/Query", request_serializer=type(asked).SerializeToString)
+        with pytest.raises(grpc.RpcError) as found:
+            list(ask(asked, timeout=30))
+    assert found.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert server.asked == []

@@ -7,6 +7,7 @@ wrong on the way is the same for all, and stands in `FAULTS`: `check_fault` hold
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -94,7 +95,7 @@ class Vendor(ABC):
 
 
 @contextmanager
-def served(vendor: Vendor) -> Iterator[str]:
+def served(vendor: Vendor, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # Head and body in one piece: in two, the second waits for the other side to have acknowledged the first.
@@ -102,7 +103,7 @@ def served(vendor: Vendor) -> Iterator[str]:
 
         def handle_one_request(self) -> None:
             # A tool may hang up first: after an answer that is too long, for one.
-            with suppress(ConnectionError):
+            with suppress(ConnectionError, ssl.SSLError):
                 super().handle_one_request()
 
         def respond(self) -> None:
@@ -136,9 +137,12 @@ def served(vendor: Vendor) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        # The handshake belongs to the connection's own thread: one that fails must not end the server.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    vendor.url = f"http://127.0.0.1:{server.server_address[1]}"
+    vendor.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     try:
         yield vendor.url
     finally:

@@ -97,15 +97,17 @@ def test_what_is_no_key_is_said_to_be_none(path: Path, content: bytes) -> None:
         load_approver_key(path, never)
 
 
-def test_the_one_key_of_a_folder_is_found_and_several_must_be_named(path: Path) -> None:
+def test_of_several_keys_that_of_the_usual_name_is_taken_and_else_one_must_be_named(path: Path) -> None:
     folder = path.parent
     with pytest.raises(NotFoundError, match="keys new"):
         only_key(folder)
+    make_approver_key(key_path("second", folder), None)
+    assert only_key(folder) == key_path("second", folder)
+    make_approver_key(key_path("third", folder), None)
+    with pytest.raises(ConfigurationError, match="second, third"):
+        only_key(folder)
     make_approver_key(path, None)
     assert only_key(folder) == path
-    make_approver_key(key_path("second", folder), None)
-    with pytest.raises(ConfigurationError, match="default, second"):
-        only_key(folder)
 
 
 @pytest.mark.parametrize("name", ["../evil", "", "a/b", ".hidden", "x" * 65])

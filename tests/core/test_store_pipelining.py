@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext, suppress
 
 import pytest
 from sqlalchemy import func, insert, select, text
@@ -10,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from watchfloor_core.errors import UnavailableError
 from watchfloor_core.store.engine import Store, after_commit, open_store
-from watchfloor_core.store.pipelining import UNAWAITED, PipelinedConnection
+from watchfloor_core.store.pipelining import UNAWAITED, PipelinedConnection, settle_sent
 from watchfloor_core.store.schema import cursor
 
 SEND = insert(cursor).execution_options(**UNAWAITED)
@@ -106,6 +107,37 @@ def test_a_failure_that_is_caught_does_not_let_the_rest_be_committed(pg_url: str
         go_on_after_a_failure()
     assert count(store) == 0
     store.close()
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_a_transaction_whose_failure_was_caught_is_not_said_to_be_committed(pg_url: str, is_sent: bool) -> None:
+    """PostgreSQL answers the commit of a failed transaction with a rollback, and with no error."""
+    store = open_store(pg_url)
+
+    def swallow() -> None:
+        with store.write() as connection:
+            connection.execute(SEND, row("acme"))
+            if is_sent:
+                connection.execute(SEND, row("acme"))
+            with suppress(IntegrityError), connection.begin_nested() if is_sent else nullcontext():
+                connection.execute(insert(cursor), row("acme"))
+
+    with pytest.raises(DBAPIError, match="transaction is aborted"):
+        swallow()
+    assert count(store) == 0
+    store.close()
+
+
+def test_what_fails_inside_a_savepoint_and_is_caught_takes_nothing_from_the_rest(store: Store) -> None:
+    with store.write() as connection:
+        connection.execute(SEND, row("acme"))
+        with suppress(IntegrityError), connection.begin_nested():
+            connection.execute(SEND, row("globex"))
+            connection.execute(SEND, row("acme"))
+            settle_sent(connection)
+        connection.execute(SEND, row("initech"))
+    with store.read() as connection:
+        assert connection.scalars(select(cursor.c.tenant).order_by(cursor.c.tenant)).all() == ["acme", "initech"]
 
 
 def test_a_savepoint_takes_back_what_was_sent_within_it(store: Store) -> None:

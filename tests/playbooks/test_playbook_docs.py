@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+
 from watchfloor_playbooks import condition_parser, findings, json_source, loading, part, variables
 from watchfloor_playbooks.condition import Operator
 from watchfloor_playbooks.condition_parser import parse_condition
 from watchfloor_playbooks.loading import load
+from watchfloor_playbooks.running.lowering import unsupported
 from watchfloor_playbooks.signature import ALGORITHMS, MIN_RSA_BITS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -20,6 +23,18 @@ def test_the_playbook_of_the_how_to_is_right_to_the_letter() -> None:
     [text] = [text for text in re.findall(r"(?ms)^```yaml\n(.*?)^```", HOW_TO) if text.startswith("type: playbook")]
 
     assert len(load(text.encode(), "how-to.yaml", is_strict=True).steps) == 7
+
+
+def test_the_steps_by_tools_fit_into_the_playbook_of_the_how_to() -> None:
+    [whole, part] = [
+        yaml.safe_load(text) for text in re.findall(r"(?ms)^```yaml\n(.*?)^```", HOW_TO) if "workflow:" in text
+    ]
+    merged = {name: {**whole[name], **part[name]} if name in part else whole[name] for name in whole}
+
+    playbook = load(yaml.safe_dump(merged).encode(), "how-to.yaml")
+
+    assert len(playbook.steps) == 9
+    assert list(unsupported(playbook)) == []
 
 
 def test_the_condition_of_the_reference_is_one() -> None:

@@ -175,6 +175,19 @@ def test_whoever_asked_first_is_still_no_approver_of_the_edited_one(api: Api, in
         assert found["may_decide"] is False
 
 
+def test_nobody_who_asked_for_it_or_edited_it_approves_it_however_often_it_is_edited(
+    api: Api, incident_id: str
+) -> None:
+    old = plant_draft(api.store, "default", incident_id, proposer=Proposer("ana", PrincipalKind.PERSON))
+    for editor, target in (("ben", "198.51.100.2"), ("cleo", "198.51.100.3")):
+        body = {"target": target, "reason": "another one"}
+        old = proposed(person(api, editor).post(f"/v1/actions/{old}/edit", json=body))
+    seal(api.store, api.settings, "default", old)
+    for name in ("ana", "ben", "cleo"):
+        (found,) = person(api, name).get("/v1/approvals").json()["approvals"]
+        assert (name, found["may_decide"]) == (name, False)
+
+
 def test_an_edit_changes_something_and_is_a_persons(api: Api, incident_id: str) -> None:
     old = plant_waiting(api.store, api.settings, "default", incident_id)
     assert kind_of(person(api).post(f"/v1/actions/{old}/edit", json={"reason": "x"})) == (422, "invalid-request")

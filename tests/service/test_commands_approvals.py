@@ -281,6 +281,7 @@ class CarryingOut:
                             "effect": "applied",
                             "text": "198.51.100.1 is in the set \x1b[2J",
                             "state": {"is_denied": True},
+                            "output": "first\nread back: not_applied \x1b[2J\n" + "more\n" * 60,
                         },
                     },
                     consumed_us=now,
@@ -316,6 +317,8 @@ def test_the_receipt_is_printed_with_what_was_read_back(
     assert result.exit_code == code, result.output
     assert outcome in result.stdout
     assert "read back: applied: 198.51.100.1 is in the set" in result.stdout
+    assert "it gave, in part; --json has it whole:\n  > first\n  > read back: not_applied " in result.stdout
+    assert result.stdout.count("  > more") == 38
     assert 'now:       {"is_denied": true}' in result.stdout
     assert 'before:    {"is_denied": false}' in result.stdout
     assert "\x1b" not in result.stdout

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.workflows.plug_ins import install_endorsers, install_engines, install_tools
+from watchfloor_core.settings import Settings
 from watchfloor_core.store.migrate import migrate
+from watchfloor_service.checks import configuration
 from watchfloor_service.doctor import Finding, Health, examine, examine_and_print
 from watchfloor_service.supervision.listening import free_port
 
@@ -39,7 +41,7 @@ def test_a_fresh_installation_is_well_and_nothing_is_made_by_looking(
     said = capsys.readouterr().out
     for check in (
         *("python", "packages", "temporal program", "clock", "database", "ports", "autonomy", "connectors", "plug-ins"),
-        *("executor", "policy", "tools", "channels", "signing keys", "payload keys"),
+        *("executor", "policy", "tools", "playbooks", "channels", "signing keys", "payload keys"),
         *("kill switches", "freezes", "leases", "approvals", "log sources", "context"),
     ):
         assert check in said
@@ -175,3 +177,15 @@ def test_plug_ins_are_started_once_and_one_that_cannot_be_used_fails(
     remedy = "mend it or take it out of engines_allowed (environment variable WATCHFLOOR_ENGINES_ALLOWED)"
     assert (finding.health, finding.remedy) == (Health.FAIL, remedy)
     assert "it failed with RuntimeError" in finding.found
+
+
+def test_playbooks_that_cannot_be_run_are_named(settings: Settings) -> None:
+    migrate(settings.store_url)
+    assert configuration.playbooks(settings).health is Health.OK
+    folder = settings.data_dir / "playbooks"
+    folder.mkdir(parents=True)
+    (folder / "bad.yaml").write_text("type: playbook\n")
+    found = configuration.playbooks(settings)
+
+    assert found.health is Health.WARN
+    assert "may be run; not bad.yaml: " in found.found

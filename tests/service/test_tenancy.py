@@ -163,6 +163,7 @@ BODIES: Final[dict[str, object]] = {
     "POST /v1/actions/{proposal_id}/undo": {"purpose": "mistaken"},
     "POST /v1/actions/{proposal_id}/edit": {"lease_s": 60, "reason": "shorter"},
     "POST /v1/playbook-runs": {"incident_id": "{incident_id}", "playbook_id": ASKING_ID, "reason": "it fits"},
+    "POST /v1/playbook-runs/{run_id}/start": {},
     "POST /v1/playbook-runs/{run_id}/stop": {"reason": "mistaken"},
     "POST /v1/playbook-runs/{run_id}/rollback": {"reason": "mistaken"},
     "POST /v1/playbook-tasks/{run_id}/{key}": {"is_done": True, "values": {"__count__": "1"}},

@@ -236,7 +236,7 @@ def test_an_attacker_chooses_neither_the_runner_nor_the_port_unnoticed() -> None
     }
     commands = [{"type": "bash", "command": "id"}]
     first = sketch.step("action", "try", commands=commands, agent=agent, on_completion=sketch.end("done"))
-    assert "an attacker could have written the agent's name" in tried(sketch.playbook(first), "root-shell").refused
+    assert "it is named, and never taken from a variable" in tried(sketch.playbook(first), "root-shell").refused
     sketch.more["agent_definitions"][agent]["name"] = "hosts"
     commands[0]["type"] = "ssh"
     sketch.workflow[first]["targets"] = [target]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from tests.workflows.autonomy import allow_everything, certify
@@ -11,15 +14,23 @@ from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_guardrails.approval import VoteDecision
 from watchfloor_guardrails.decision import Principal, PrincipalKind
-from watchfloor_guardrails.proposal import ProposalStatus
+from watchfloor_guardrails.effect import EffectPermit
+from watchfloor_guardrails.proposal import ProposalStatus, Proposer
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.running.values import Held
 from watchfloor_playbooks.running.work import RunStatus
+from watchfloor_playbooks.variables import LOOP_BOUND
 from watchfloor_workflows import wire
+from watchfloor_workflows.authority.drafting import draft_action
+from watchfloor_workflows.authority.kill_switch import engage, release
+from watchfloor_workflows.authority.leases import undo_draft
+from watchfloor_workflows.authority.records import read_proposal
 from watchfloor_workflows.client import connect
+from watchfloor_workflows.playbook_messages import RunRef
 from watchfloor_workflows.playbooks.records import request_stop, wake
-from watchfloor_workflows.playbooks.starting import proposer_of
+from watchfloor_workflows.playbooks.starting import Shelved, begin_picked, proposer_of, start_run
 from watchfloor_workflows.playbooks.tasks import Answer, answer_task, open_tasks
+from watchfloor_workflows.playbooks.turning import MOST_BEGUN, take_turn
 from watchfloor_workflows.playbooks.undoing import start_undoing, undoing_of
 from watchfloor_workflows.testing.actions import ActionBench, Person, make_attack, register
 from watchfloor_workflows.testing.playbooks import PlaybookBench, Sketch, uuid_of
@@ -45,10 +56,12 @@ def block(**extension: object) -> Playbook:
     return sketch.playbook(sketch.action("block", "deny ip", "__address__:value", on_completion=done))
 
 
-async def answer(bench: PlaybookBench, run_id: str, key: str, *, is_done: bool = True, **values: str) -> None:
+async def answer(
+    bench: PlaybookBench, run_id: str, key: str, *, is_done: bool = True, by: str = "rita", **values: str
+) -> None:
     given = Answer(is_done, {f"__{name}__": value for name, value in values.items()}, "")
     with bench.actions.store.write() as connection:
-        person = Principal("rita", PrincipalKind.PERSON)
+        person = Principal(by, PrincipalKind.PERSON)
         answer_task(connection, bench.actions.tenant, run_id, key, given, person)
 
 
@@ -66,7 +79,7 @@ async def test_an_action_of_a_playbook_waits_for_a_person_and_is_carried_out_onc
     (proposal,) = bench.proposals(run_id)
     sealed = proposal.sealed()
     assert sealed.proposer == proposer_of(playbook, PrincipalKind.SERVICE, "rita")
-    assert sealed.proposer.name.startswith("playbook:")
+    assert sealed.proposer.name == f"playbook:{playbook.id[10:]}@{run.digest[:32]}"
     assert [name for name, *_ in bench.steps(run_id)] == ["start", "block", "done"]
     assert bench.actions.ledger().count("playbook") == 3
 
@@ -75,6 +88,49 @@ async def test_whoever_starts_a_playbook_does_not_approve_what_it_proposes(bench
     async with bench.actions.workers():
         run_id = bench.start(block(), given={"__address__": ADDRESS}, requester="ana")
         (work,) = await bench.until_work(run_id, 1, WAITING)
+        with pytest.raises(RefusedError, match="ana"):
+            await bench.actions.vote(ANA, str(work.proposal_id))
+
+
+async def test_whoever_names_what_is_acted_on_does_not_approve_it(bench: PlaybookBench) -> None:
+    sketch = Sketch("Block what somebody says").variable("__address__", "ipv4-addr").variable("__word__")
+    done = sketch.end("done")
+    tell = sketch.action(
+        "tell", "notify channel", "soc", arguments={"text": "It is __word__:value."}, on_completion=done
+    )
+    block_ = sketch.action("block", "deny ip", "__address__:value", on_completion=tell)
+    ask = sketch.manual("ask", "Which, and why?", out_args=["__address__", "__word__"], on_completion=block_)
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(ask))
+        (asked,) = await bench.until_work(run_id, 1)
+        await answer(bench, run_id, asked.key, by="ana", address="203.0.113.7", word="bad")
+        for count in (2, 3):
+            work = (await bench.until_work(run_id, count))[-1]
+            await bench.actions.until(str(work.proposal_id), WAITING)
+            with pytest.raises(RefusedError, match="'ana' proposed it, asked for it, named what it acts on"):
+                await bench.actions.vote(ANA, str(work.proposal_id))
+            await bench.actions.vote(BEN, str(work.proposal_id))
+        run = await bench.until_over(run_id)
+
+    assert run.status is RunStatus.SUCCEEDED
+
+
+async def test_whoever_names_it_in_a_playbook_inside_does_not_approve_it(bench: PlaybookBench) -> None:
+    inner = Sketch("Ask inside").variable("__address__", "ipv4-addr")
+    asking = inner.playbook(inner.manual("ask", "Which?", out_args=["__address__"], on_completion=inner.end("done")))
+    bench.keep(asking)
+    sketch = Sketch("Block what the inner one says").variable("__address__", "ipv4-addr")
+    block_ = sketch.action("block", "deny ip", "__address__:value", on_completion=sketch.end("done"))
+    first = sketch.step(
+        "playbook-action", "inner", playbook_id=asking.id, out_args=["__address__"], on_completion=block_
+    )
+    async with bench.actions.workers():
+        run_id = bench.start(sketch.playbook(first))
+        (inside,) = await bench.until_work(run_id, 1)
+        await bench.until_work(str(inside.child_run), 1)
+        await answer(bench, str(inside.child_run), "w0", by="ana", address="203.0.113.7")
+        work = (await bench.until_work(run_id, 2))[-1]
+        await bench.actions.until(str(work.proposal_id), WAITING)
         with pytest.raises(RefusedError, match="ana"):
             await bench.actions.vote(ANA, str(work.proposal_id))
 
@@ -146,7 +202,7 @@ async def test_a_task_waits_for_a_person_whose_answer_is_checked_and_kept(bench:
         with pytest.raises(ConfigurationError, match="not asked for"):
             await answer(bench, run_id, work.key, count="7", other="8")
         await answer(bench, run_id, work.key, count="7")
-        with pytest.raises(ConflictError, match="by rita"):
+        with pytest.raises(ConflictError, match="rita answered it"):
             await answer(bench, run_id, work.key, count="8")
         run = await bench.until_over(run_id)
 
@@ -227,6 +283,19 @@ async def test_a_stopped_run_asks_for_nothing_any_more(bench: PlaybookBench) -> 
     assert stored.reason == "its playbook: ana says so"
 
 
+async def test_a_picked_run_that_is_stopped_is_over_and_is_started_by_nobody(bench: PlaybookBench) -> None:
+    run_id = bench.start(block(), given={"__address__": ADDRESS}, is_due=False)
+    tenant = bench.actions.tenant
+    with bench.actions.store.write() as connection:
+        request_stop(connection, tenant, run_id, "ana says so")
+
+    run = bench.run(run_id)
+    assert (run.status, run.outcome) == (RunStatus.STOPPED, "ana says so")
+    with bench.actions.store.write() as connection, pytest.raises(ConflictError, match="is stopped already"):
+        begin_picked(connection, run, {}, proposer_of(block(), PrincipalKind.SERVICE, "rita"))
+    assert bench.actions.ledger().count("playbook") == 2
+
+
 async def test_it_goes_on_where_it_was_when_worker_and_executor_come_back(bench: PlaybookBench) -> None:
     async with bench.actions.workers():
         run_id = bench.start(block(), given={"__address__": ADDRESS})
@@ -287,6 +356,111 @@ async def test_what_a_run_did_is_taken_back_in_reverse_order_through_the_gate(be
         start_undoing(connection, ended, ended.proposer, "and back")
 
 
+async def test_what_is_being_carried_out_as_a_run_is_stopped_is_taken_back_as_well(
+    bench: PlaybookBench,
+) -> None:
+    tool, is_acting, may_act = bench.actions.tool, threading.Event(), threading.Event()
+
+    def hold(_: EffectPermit) -> None:
+        is_acting.set()
+        may_act.wait(30)
+
+    tool.on_act = hold
+    try:
+        async with bench.actions.workers():
+            run_id = bench.start(block(), given={"__address__": ADDRESS})
+            (work,) = await bench.until_work(run_id, 1, WAITING)
+            await bench.actions.vote(ANA, str(work.proposal_id))
+            await asyncio.to_thread(is_acting.wait, 30)
+            with bench.actions.store.write() as connection:
+                request_stop(connection, bench.actions.tenant, run_id, "the wrong address")
+            run = await bench.until_over(run_id)
+            with bench.actions.store.write() as connection:
+                undoing = start_undoing(connection, run, run.proposer, "the wrong address")
+            turned = take_turn(bench.actions.store, bench.shelf, RunRef(bench.actions.tenant, undoing), -1)
+            assert (turned.status, turned.wakes_us is None) == (RunStatus.RUNNING, False)
+            may_act.set()
+            (undo,) = await bench.until_work(undoing, 1)
+            await bench.actions.until(str(undo.proposal_id), WAITING)
+            await bench.actions.vote(ANA, str(undo.proposal_id))
+            ended = await bench.until_over(undoing)
+    finally:
+        may_act.set()
+
+    assert ended.status is RunStatus.SUCCEEDED
+    assert [verb for verb, *_ in tool.effects] == ["deny ip", "allow ip"]
+
+
+async def test_a_stop_while_it_is_taken_back_voids_the_undo_that_waits(bench: PlaybookBench) -> None:
+    async with bench.actions.workers():
+        run_id = bench.start(block(), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+        await bench.actions.vote(ANA, str(work.proposal_id))
+        run = await bench.until_over(run_id)
+        with bench.actions.store.write() as connection:
+            undoing = start_undoing(connection, run, run.proposer, "the wrong address")
+        (undo,) = await bench.until_work(undoing, 1, WAITING)
+        with bench.actions.store.write() as connection:
+            request_stop(connection, bench.actions.tenant, undoing, "it was right after all")
+        ended = await bench.until_over(undoing)
+
+    assert ended.status is RunStatus.STOPPED
+    assert bench.actions.stored(str(undo.proposal_id)).status is ProposalStatus.VOIDED
+    assert [verb for verb, *_ in bench.actions.tool.effects] == ["deny ip"]
+
+
+async def test_an_undo_that_is_under_way_is_waited_for_and_not_done_twice(bench: PlaybookBench) -> None:
+    async with bench.actions.workers():
+        run_id = bench.start(block(), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+        await bench.actions.vote(ANA, str(work.proposal_id))
+        run = await bench.until_over(run_id)
+        with bench.actions.store.write() as connection:
+            stored = read_proposal(connection, bench.actions.tenant, str(work.proposal_id))
+            by = Proposer("rita", PrincipalKind.PERSON)
+            own = draft_action(connection, bench.actions.tenant, undo_draft(connection, stored, by, "too long"))
+            undoing = start_undoing(connection, run, run.proposer, "the wrong address")
+        (undo,) = await bench.until_work(undoing, 1, WAITING)
+        assert undo.proposal_id == own
+
+
+async def test_an_action_that_asks_nobody_does_not_outlive_the_stop_of_its_run(bench: PlaybookBench) -> None:
+    allow_everything(bench.actions, ANA)
+    playbook = block()
+    certify(bench.actions, playbook, bench.actions.tool, "deny ip")
+    async with bench.actions.workers(executes=False):
+        run_id = bench.start(playbook, given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1)
+        with bench.actions.store.write() as connection:
+            request_stop(connection, bench.actions.tenant, run_id, "ana says so")
+        await bench.until_over(run_id)
+        async with bench.actions.executor():
+            await bench.actions.handle(str(work.proposal_id)).result()
+
+    assert bench.actions.stored(str(work.proposal_id)).status is ProposalStatus.VOIDED
+    assert bench.actions.tool.effects == []
+
+
+async def test_a_picked_run_that_is_stopped_is_over_and_is_not_started(bench: PlaybookBench) -> None:
+    playbook = block()
+    with bench.actions.store.write() as connection:
+        run_id, _ = start_run(
+            connection,
+            bench.actions.tenant,
+            "inc-1",
+            Shelved(playbook),
+            given={"__address__": ADDRESS},
+            proposer=proposer_of(playbook, PrincipalKind.AGENT, None),
+            reason="it fits",
+            is_due=False,
+        )
+        request_stop(connection, bench.actions.tenant, run_id, "not this one")
+    run = bench.run(run_id)
+    assert (run.status, run.outcome) == (RunStatus.STOPPED, "not this one")
+    with bench.actions.store.write() as connection, pytest.raises(ConflictError, match="is stopped already"):
+        begin_picked(connection, run, {}, run.proposer)
+
+
 async def test_a_failed_run_is_taken_back_where_the_playbook_wants_it_and_says_what_is_left(
     bench: PlaybookBench,
 ) -> None:
@@ -341,6 +515,30 @@ async def test_a_playbook_that_is_not_there_fails_the_step_that_wants_it(bench: 
     assert wanted in run.outcome
 
 
+async def test_what_fails_at_once_in_a_loop_does_not_hold_the_store_for_as_long_as_the_loop_lasts(
+    bench: PlaybookBench,
+) -> None:
+    sketch = Sketch("In vain").variable("__n__", "integer", "0")
+    end, done = sketch.end("end"), sketch.end("done")
+    wanted = f"playbook--{uuid_of('nowhere')}"
+    call = sketch.step(
+        "playbook-action", "call", playbook_id=wanted, out_args=["__n__"], on_success=end, on_failure=end
+    )
+    loop = sketch.step(
+        "while-condition", "loop", condition="__n__:value = 0", on_true=call, on_success=done, on_failure=done
+    )
+    run_id = bench.start(sketch.playbook(loop))
+    ref = RunRef(bench.actions.tenant, run_id)
+    turns = [take_turn(bench.actions.store, bench.shelf, ref, -1)]
+    assert len(bench.steps(run_id)) < 3 * MOST_BEGUN
+    while turns[-1].is_ready:
+        turns.append(take_turn(bench.actions.store, bench.shelf, ref, -1))
+
+    assert turns[-1].status is RunStatus.SUCCEEDED
+    assert len(turns) > 3
+    assert [name for name, *_ in bench.steps(run_id)].count("call") == LOOP_BOUND
+
+
 async def test_a_playbook_can_lower_the_level_and_raise_none(bench: PlaybookBench) -> None:
     allow_everything(bench.actions, ANA)
     free, held = block(), block(max_level="L2")
@@ -383,3 +581,22 @@ async def test_a_playbook_out_of_its_time_or_with_unknown_commands_does_not_begi
     )
     with pytest.raises(ConfigurationError, match='"kestrel", which is not supported'):
         bench.start(strange.playbook(first))
+
+
+async def test_what_a_switch_has_outdated_is_proposed_anew_and_the_run_waits_for_that(bench: PlaybookBench) -> None:
+    async with bench.actions.workers():
+        run_id = bench.start(block(), given={"__address__": ADDRESS})
+        (work,) = await bench.until_work(run_id, 1, WAITING)
+        lea = Principal("lea", PrincipalKind.PERSON)
+        for change in (engage, release):
+            change(bench.actions.store, bench.actions.tenant, f"tenant:{bench.actions.tenant}", lea, "a drill")
+        await bench.actions.relay.sweep()
+        (anew,) = bench.work(run_id)
+        assert anew.proposal_id != work.proposal_id
+        await bench.actions.until(str(anew.proposal_id), WAITING)
+        await bench.actions.vote(ANA, str(anew.proposal_id))
+        run = await bench.until_over(run_id)
+
+    assert run.status is RunStatus.SUCCEEDED
+    assert bench.actions.stored(str(work.proposal_id)).status is ProposalStatus.VOIDED
+    assert len(bench.actions.tool.effects) == 1

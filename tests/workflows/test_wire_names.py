@@ -173,7 +173,7 @@ WORDS = {
         "task",
         "task_remind",
     ],
-    "RunStatus": ["running", "succeeded", "failed", "stopped"],
+    "RunStatus": ["running", "succeeded", "failed", "stopped", "picked"],
 }
 
 

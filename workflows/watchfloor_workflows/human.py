@@ -14,6 +14,7 @@ from watchfloor_core.errors import RefusedError
 from watchfloor_core.incident import IncidentStatus, Verdict
 from watchfloor_core.ledger.record import Decision, record_decisions
 from watchfloor_core.store.engine import Store
+from watchfloor_core.store.pipelining import settle_sent
 from watchfloor_core.store.schema import human_verdict
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
 from watchfloor_guardrails.decision import IncidentState
@@ -97,7 +98,9 @@ def _tuned(connection: Connection, held: StoredIncident, policy: Policy) -> list
     """What the tuning agent proposes. Whatever goes wrong with that takes nothing from the person's word."""
     try:
         with connection.begin_nested():
-            return tune(connection, held, policy)
+            tuned = tune(connection, held, policy)
+            settle_sent(connection)
+            return tuned
     except Exception:
         logger.exception("detection is not tuned by what was said of incident %s", held.id)
         return []

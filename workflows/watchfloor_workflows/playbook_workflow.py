@@ -22,6 +22,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
+from watchfloor_playbooks.running.work import RunStatus
 from watchfloor_workflows import wire
 from watchfloor_workflows.action_messages import RunActionInput
 from watchfloor_workflows.action_workflow import ActionWorkflow
@@ -63,7 +64,7 @@ class PlaybookWorkflow:
             self._is_woken = False
             turn = await self._turn()
             await self._start(turn)
-            if turn.status.is_over:
+            if turn.status is not RunStatus.RUNNING:
                 return RunPlaybookResult(turn.status)
             if not turn.is_ready:
                 await self._wait(turn.wakes_us)

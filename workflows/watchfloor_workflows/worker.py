@@ -158,8 +158,9 @@ async def _work(
         channels = load_channels(settings.data_dir / CHANNEL_FILE, secret_text(settings))
         notifier = Notifier(build_channels(channels))
         control = make_control(settings, store, policy, threads, notifier)
-        investigations = make_investigations(settings, store, policy, threads, logs, vouchers)
-        playbooks = PlaybookActivities(store, FolderShelf(settings, store), threads, notifier)
+        shelf = FolderShelf(settings, store)
+        investigations = make_investigations(settings, store, policy, threads, logs, vouchers, shelf)
+        playbooks = PlaybookActivities(store, shelf, threads, notifier)
         async with (
             # Around all that records decisions: its last checkpoint covers what they did while they stopped.
             checkpoints_kept(store, settings),
@@ -200,9 +201,10 @@ def make_investigations(
     threads: Executor,
     logs: LogSettings,
     vouchers: Vouchers,
+    shelf: FolderShelf | None = None,
 ) -> Investigations:
     """What investigations need of the worker. The sources are opened when they are first asked."""
-    shelf = context_shelf(settings, context_settings(settings))
+    context = context_shelf(settings, context_settings(settings))
     tools = load_tools(settings)
     investigator = Investigator(
         store=store,
@@ -210,9 +212,10 @@ def make_investigations(
         sources=log_shelf(settings, logs).of,
         policy=policy,
         budget=InvestigationBudget(),
-        context=lambda tenant: (*own_context(store, tenant), *shelf.of(tenant)),
+        context=lambda tenant: (*own_context(store, tenant), *context.of(tenant)),
         tools=tools,
         vouchers=vouchers,
+        shelf=shelf,
     )
     second = make_second_opinion(settings, store, [one.form for one in tools.values()])
     plugin = investigation_plugin(investigator, threads, second)

@@ -85,16 +85,20 @@ class Picks:
     """Near ones first, in the order in which they were given."""
 
 
-def pick(report: Report, evidence: Mapping[str, Evidence], playbooks: Sequence[Playbook]) -> Picks:
+def pick(
+    report: Report, evidence: Mapping[str, Evidence], playbooks: Sequence[Playbook], *, is_attack: bool | None = None
+) -> Picks:
     """The playbooks that fit a report.
 
-    ``report``: checked; ``evidence``: what it cites, by id. A report that finds no attack has none.
+    ``report``: checked; ``evidence``: what it cites, by id. What is no attack has none; ``is_attack`` says that it is
+    one, or is none, where somebody else than the report decides on that.
     """
-    candidates = candidates_of(report, evidence)
+    if is_attack is None:
+        is_attack = report.verdict is Verdict.TRUE_POSITIVE
     picked: list[Pick] = []
     left: list[Left] = []
     for playbook in playbooks:
-        found = _considered(playbook, report, evidence, candidates)
+        found = _considered(playbook, report, evidence, is_attack=is_attack)
         if isinstance(found, Pick):
             picked.append(found)
         else:
@@ -102,9 +106,12 @@ def pick(report: Report, evidence: Mapping[str, Evidence], playbooks: Sequence[P
     return Picks(tuple(sorted(picked, key=_rank)), tuple(sorted(left, key=lambda one: not one.is_near)))
 
 
-def candidates_of(report: Report, evidence: Mapping[str, Evidence]) -> tuple[Candidate, ...]:
+def candidates_of(
+    report: Report, evidence: Mapping[str, Evidence], answered: frozenset[str] = frozenset()
+) -> tuple[Candidate, ...]:
     """The report's entities as they may fill variables, the best first.
 
+    ``answered``: findings that a playbook answers; of entities else alike, what most of these name comes first.
     An entity that no cited field names fills nothing. Its label is that of the most trusted cited field; several
     sources that name it in fields of their own vouch for it.
     """
@@ -115,13 +122,17 @@ def candidates_of(report: Report, evidence: Mapping[str, Evidence]) -> tuple[Can
             continue
         labelled = endorse_by_corroboration(Labelled(one.value, named.integrity), named.sources)
         candidate = Candidate(EntityKind(one.kind), _ROLES[one.scope], Held.of(labelled))
-        found.append((_order(one, labelled), candidate))
+        found.append((_order(one, labelled, answered), candidate))
     return tuple(candidate for _, candidate in sorted(found, key=lambda pair: pair[0]))
 
 
-def _order(one: AffectedEntity, labelled: Labelled) -> tuple[bool, int, bool, int, str, str]:
+def _order(
+    one: AffectedEntity, labelled: Labelled, answered: frozenset[str]
+) -> tuple[bool, int, bool, int, int, str, str]:
     is_inside = one.kind == EntityKind.IP.value and not is_outside(one.value)
-    return is_inside, _STRENGTH.index(one.scope), labelled.is_tainted, -len(one.finding_ids), one.kind, one.value
+    named_by = len(answered.intersection(one.finding_ids))
+    known = (is_inside, _STRENGTH.index(one.scope), labelled.is_tainted)
+    return *known, -named_by, -len(one.finding_ids), one.kind, one.value
 
 
 def _rank(one: Pick) -> tuple[float, int, int, str, str]:
@@ -130,10 +141,10 @@ def _rank(one: Pick) -> tuple[float, int, int, str, str]:
 
 
 def _considered(
-    playbook: Playbook, report: Report, evidence: Mapping[str, Evidence], candidates: Sequence[Candidate]
+    playbook: Playbook, report: Report, evidence: Mapping[str, Evidence], *, is_attack: bool
 ) -> Pick | Left:
     ours = of_playbook(playbook)
-    if report.verdict is not Verdict.TRUE_POSITIVE:
+    if not is_attack:
         return Left(playbook, f"the report finds no attack; its verdict is {report.verdict}", False)
     if playbook.head.revoked:
         return Left(playbook, "it is revoked", False)
@@ -143,7 +154,8 @@ def _considered(
     if not matches:
         borne_out = ", ".join(one.technique for one in report.techniques) or "none"
         return Left(playbook, f"it answers {', '.join(ours.attack)}; the report bears out {borne_out}", False)
-    filling = fill(playbook, candidates, report.incident_id)
+    answered = frozenset(finding_id for one in matches for finding_id in one.finding_ids)
+    filling = fill(playbook, candidates_of(report, evidence, answered), report.incident_id)
     if filling.missing:
         wanted = ", ".join(_wanted(playbook, name) for name in filling.missing)
         return Left(playbook, f"{_answers(matches)}, but the report names nothing for {wanted}", True)

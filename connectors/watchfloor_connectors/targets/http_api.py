@@ -221,6 +221,8 @@ class Session:
                 return answer.parse(Token)
         except UnavailableError as error:
             raise self._not_ready(f"no token could be got: {error}") from error
+        if 300 <= answer.status < 400:
+            raise self._not_ready(self._why(answer.status))
         raise self._not_ready(f"{self._api.tool!r} is given no token (status {answer.status}); check its id and secret")
 
     def until(self, look: Callable[[], FoundT], is_settled: Callable[[FoundT], bool], every_s: float = 0.5) -> FoundT:
@@ -273,8 +275,10 @@ class Session:
             raise NotReadyError(f"{tool} had no time left to ask")
         self._api.count()
         # An answer that unpacks to a thousand times its size is not asked for.
-        request.headers.update({"Accept": _JSON, "Accept-Encoding": "identity"})
-        request.extensions["timeout"] = httpx.Timeout(left).as_dict()
+        request.headers.update({"Accept": _JSON, "Accept-Encoding": "identity", "User-Agent": "watchfloor"})
+        # They add up: with the whole time for each, a connection that is slow at every turn would outlast it.
+        limits = httpx.Timeout(left / 4, read=left * 3 / 4)
+        request.extensions["timeout"] = limits.as_dict()
         try:
             response = self._client.send(request, stream=True)
             try:

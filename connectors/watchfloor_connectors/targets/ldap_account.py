@@ -103,7 +103,7 @@ class LdapAccount(ConfiguredTarget[LdapAccountOptions]):
     def read_back(self, action: Action, key: str) -> ReadBack:
         wanted = self._accounts.wanted(action.target)
         with self._session() as session:
-            account = self._accounts.find(session, wanted)
+            account = self._accounts.find(session, wanted, reads_back=True)
         if action.action_class == "enable user":
             effect = Effect.NOT_APPLIED if account.is_disabled else Effect.APPLIED
         elif account.is_disabled and account.is_enforced is None:

@@ -108,7 +108,8 @@ class Accounts:
             return [("userPrincipalName", f"{name}@{realm}")]
         return [(self.name_attribute, name)]
 
-    def find(self, session: WritingSession, wanted: list[tuple[str, str]]) -> Account:
+    def find(self, session: WritingSession, wanted: list[tuple[str, str]], *, reads_back: bool = False) -> Account:
+        """Raises `NeverError` for one that may not be touched, but where it is read back what was done to it."""
         options = self._options
         attributes = [
             self.name_attribute, "userPrincipalName", "objectClass", "objectSid", "pwdPolicySubentry",
@@ -123,6 +124,8 @@ class Accounts:
             raise NotFoundError(f"the directory has no account {wanted[0][1]!r} below {options.base_dn!r}")
         ((dn, raw),) = meant
         account = self._read(session, dn, raw)
+        if reads_back:
+            return account
         told = [*raw.get(self.name_attribute.lower(), ()), *raw.get("userprincipalname", ())]
         names = {_spelled(dn), *(_spelled(_text(one)) for one in told)}
         rid = int.from_bytes(next(iter(raw.get("objectsid", ())), b"")[-4:], "little")

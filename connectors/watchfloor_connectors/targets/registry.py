@@ -14,10 +14,11 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from watchfloor_connectors.secrets.resolve import secret_text
 from watchfloor_connectors.targets.base import Slot, ToolOptions
 from watchfloor_connectors.targets.blocklist import Blocklist, BlocklistOptions
 from watchfloor_connectors.targets.kinds import Kind, load_kinds
-from watchfloor_connectors.targets.secret import reference, sounds_secret
+from watchfloor_connectors.targets.secret import reference, sounds_secret, use_stores
 from watchfloor_connectors.yaml_lines import Document, Location, load_yaml
 from watchfloor_core.errors import ConfigurationError, NotFoundError, Problem
 from watchfloor_core.settings import Settings
@@ -61,6 +62,7 @@ class ActionTargets:
     @classmethod
     def load(cls, settings: Settings) -> ActionTargets:
         """Those of the settings' file; ConfigurationError with every mistake."""
+        use_stores(secret_text(settings))
         file = settings.targets_file
         if file is not None and not file.exists():
             raise ConfigurationError(f"the file of tools {str(file)!r} does not exist (setting targets_file)")

@@ -126,7 +126,8 @@ class TicketTool(ConfiguredTarget[OptionsT]):
     def read_state(self, target: Target) -> TargetState:
         incident_id = self._incident(target)
         with self._api.session() as session:
-            return _state(self._tickets(session, incident_id, self._notes.read(incident_id)))
+            found = self._tickets(session, incident_id, self._notes.read(incident_id))
+            return _state(self._allowed(incident_id, found))
 
     def do(self, action: Action, key: str) -> None:
         incident_id = self._incident(action.target)
@@ -134,7 +135,7 @@ class TicketTool(ConfiguredTarget[OptionsT]):
         entry = self._entry(action, incident_id, key) if action.action_class == "create ticket" else None
         with self._notes.alone(incident_id), self._api.session() as session:
             note = self._notes.read(incident_id)
-            found = self._tickets(session, incident_id, note)
+            found = self._allowed(incident_id, self._tickets(session, incident_id, note))
             if entry is not None:
                 self._make(session, entry, note, found)
             else:
@@ -205,7 +206,10 @@ class TicketTool(ConfiguredTarget[OptionsT]):
                 # The vendor has dropped our mark; we know it by its id.
                 ticket = replace(ticket, key=note.key)
             tickets.append(ticket)
-        found = Found(tuple(tickets), is_hidden)
+        return Found(tuple(tickets), is_hidden)
+
+    def _allowed(self, incident_id: str, found: Found) -> Found:
+        """Raises `NeverError` for a protected incident, unless an open ticket is ours: that can be taken back."""
         if incident_id in self.options.never and not found.still_open:
             raise NeverError(f"no ticket is made about {incident_id} by {self.tool!r}")
         return found

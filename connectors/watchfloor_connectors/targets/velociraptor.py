@@ -109,7 +109,7 @@ class Velociraptor(ConfiguredTarget[VelociraptorOptions]):
     def read_back(self, action: Action, key: str) -> ReadBack:
         name, artifact = _name(action.target), self._artifact(action)
         with self._session() as session:
-            client = self._client(session, name)
+            client = find_client(session, name)
             if action.action_class == "investigate host":
                 return self._collected(session, client, artifact, key)
             status = session.until(lambda: status_of(session, client), lambda one: one is not Status.PENDING)

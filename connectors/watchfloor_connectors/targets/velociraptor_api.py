@@ -29,6 +29,7 @@ MAX_ANSWER: Final = 1024 * 1024
 """Bytes of the rows of one query."""
 _SERVER_NAME: Final = "VelociraptorServer"
 """In every server's certificate, which its own authority signs."""
+_AWAY: Final = "Velociraptor's API cannot be reached, or it and api_config do not match"
 _REFUSED: Final = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "INVALID_ARGUMENT", "UNIMPLEMENTED"})
 _PLACE: Final = re.compile(r"[A-Za-z0-9.\[\]:-]{1,253}:[0-9]{1,5}")
 _TEXT: Final = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
@@ -105,7 +106,8 @@ class VqlSession:
         try:
             return self._rows(model, query, values)
         except grpc.RpcError as error:
-            raise self._not_ready(self._why(error)) from None
+            is_away = error.code() is grpc.StatusCode.UNAVAILABLE
+            raise self._not_ready(_AWAY if is_away else self._why(error)) from None
         except UnavailableError as error:
             raise self._not_ready(str(error)) from None
 
@@ -163,7 +165,7 @@ class VqlSession:
 
 @contextmanager
 def vql_session(config: ApiConfig, org: str, timeout_s: float, clock: Clock, denied: str) -> Iterator[VqlSession]:
-    """Raises `NotReadyError` where the server is away, or the two do not trust each other."""
+    """The first query is a look: it raises `NotReadyError` where the server is away, or the two do not match."""
     ends_s = clock.now_s() + timeout_s
     credentials = grpc.ssl_channel_credentials(
         root_certificates=config.ca_certificate.encode(),
@@ -177,10 +179,8 @@ def vql_session(config: ApiConfig, org: str, timeout_s: float, clock: Clock, den
         ("grpc.enable_http_proxy", 0),
     )
     with grpc.secure_channel(config.api_connection_string, credentials, options) as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=timeout_s)
-        except grpc.FutureTimeoutError:
-            raise NotReadyError("Velociraptor's API cannot be reached, or it and api_config do not match") from None
+        # The first query connects. To wait until the channel is ready would make closing it wait as well: it is looked
+        # at by a thread that sleeps 0.2 s at a time.
         yield VqlSession(channel, org, ends_s, clock, denied)
 
 

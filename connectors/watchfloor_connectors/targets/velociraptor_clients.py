@@ -145,13 +145,13 @@ def status_of(session: VqlSession, client: Client) -> Status:
     if not flows[0].is_settled:
         return Status.PENDING
     rows = session.read(_Result, _RESULTS, WfClient=client.id, WfFlow=flows[0].session_id, WfArtifact=artifact)
-    said = [row.Result or "" for row in rows]
-    # The artifact looks whether it still reaches the server, and takes its rules away where it does not.
-    if any("failed connection test" in one for one in said):
-        return Status.FREE
-    if any("connection test successful" in one for one in said):
+    # It first takes away what an earlier one left, so only its last word says how it ended.
+    last = (rows[-1].Result or "") if rows else ""
+    if "connection test successful" in last:
         return Status.CONTAINED
-    return Status.FREE if any(one.endswith("removed.") for one in said) else Status.UNCLEAR
+    # It looks whether it still reaches the server, and takes its rules away where it does not.
+    is_free = "failed connection test" in last or last.endswith("removed.")
+    return Status.FREE if is_free else Status.UNCLEAR
 
 
 def flow_of(session: VqlSession, client: Client, flow_id: str) -> _Flow | None:

@@ -33,6 +33,8 @@ from watchfloor_core.errors import ConfigurationError, NotFoundError, RefusedErr
 from watchfloor_core.keys.private_file import create_private, read_private
 
 SUFFIX: Final = ".pem"
+USUAL: Final = "default"
+"""Name of the key that is taken where none is named."""
 MIN_PASSPHRASE: Final = 12
 """Characters."""
 
@@ -125,10 +127,16 @@ def load_approver_key(path: Path, passphrase: Callable[[], str]) -> Signer:
 
 
 def only_key(folder: Path) -> Path:
-    """The one key in a folder. Raises `NotFoundError` where there is none, `ConfigurationError` where several are."""
+    """The one key in a folder, or of several that of the name ``default``.
+
+    Raises `NotFoundError` where there is none, `ConfigurationError` where several are and none has that name.
+    """
     found = sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
     if not found:
         raise NotFoundError(f"there is no key in {str(folder)!r}; `watchfloor keys new` makes one")
+    usual = folder / f"{USUAL}{SUFFIX}"
+    if len(found) > 1 and usual in found:
+        return usual
     if len(found) > 1:
         names = ", ".join(one.stem for one in found)
         raise ConfigurationError(f"there are several keys in {str(folder)!r} ({names}); name one by --key")

@@ -3,7 +3,8 @@
 A statement with the execution options `UNAWAITED` has to succeed, and tells nothing else: neither rows nor a rowcount.
 The next statement without them, or the commit, waits for all that were sent before and raises the first error among
 them, so that a transaction with a failed statement is never committed. Order, locks and what each statement sees are
-those of statements that are waited for one by one. SQLite, which is no round trip away, takes no notice.
+those of statements that are waited for one by one. A savepoint whose failure is to be caught ends with `settle_sent`:
+SQLAlchemy does not roll back to one that cannot be released. SQLite, which is no round trip away, takes no notice.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
+from sqlalchemy.exc import DBAPIError
 
 _OPTION: Final = "watchfloor_is_unawaited"
 UNAWAITED: Final[Mapping[str, Any]] = {_OPTION: True}
@@ -46,6 +49,9 @@ class PipelinedConnection(psycopg.Connection[Any]):
 
     def commit(self) -> None:
         if self._outstanding is None:
+            if self.info.transaction_status is TransactionStatus.INERROR:
+                # The server would answer with a rollback, and that is no error to the driver.
+                raise psycopg.errors.InFailedSqlTransaction("the transaction is aborted by an earlier failure")
             super().commit()
             return
         # Sent with the rest, so that one answer is waited for. After a failed statement the server does not run it.
@@ -81,6 +87,16 @@ def pipeline_unawaited(engine: Engine) -> None:
     ) -> None:
         if _OPTION not in context.execution_options:
             _connection_of(cursor).settle()
+
+
+def settle_sent(connection: Connection) -> None:
+    """Wait for what was sent in this transaction. Raises the error of the first statement that failed."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, PipelinedConnection):
+        try:
+            driver.settle()
+        except psycopg.Error as error:
+            raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=connection.dialect) from error
 
 
 def _connection_of(cursor: Any) -> PipelinedConnection:

@@ -190,6 +190,15 @@ execution = Table(
     UniqueConstraint("tenant", "digest"),
     Index("ix_execution_phase", "phase"),
     Index("ix_execution_recent", "tenant", "action_class", "consumed_us"),
+    Index("ix_execution_proposal", "tenant", "proposal_id"),
+    # What has begun and not ended is looked for in each ruling, and must not cost with what was done in all years.
+    Index(
+        "ix_execution_acting",
+        "tenant",
+        "action_class",
+        sqlite_where=text("phase = 'acting'"),
+        postgresql_where=text("phase = 'acting'"),
+    ),
 )
 
 lease = Table(

@@ -16,8 +16,11 @@ from watchfloor_core.errors import RecordError
 from watchfloor_core.incident import AutonomyLevel
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.action import Labelled
+from watchfloor_playbooks.condition import ConditionError
+from watchfloor_playbooks.evaluation import value_of
 from watchfloor_playbooks.objects import AgentTarget, Command, HttpCommand, NetAddress, OpenC2Command, ShellCommand
-from watchfloor_playbooks.running.values import WRITTEN, Held, Values, filled, text_of, worst
+from watchfloor_playbooks.part import Variable
+from watchfloor_playbooks.running.values import WRITTEN, Held, Values, filled, named_by, text_of, worst
 from watchfloor_playbooks.running.work import ActionWork
 from watchfloor_playbooks.template_numbers import TemplateError, Value
 from watchfloor_playbooks.templates import (
@@ -37,6 +40,7 @@ _SCRIPTS: Final[Mapping[str, Callable[[str, Mapping[str, Value]], dict[str, str]
     "powershell": powershell_arguments,
     "ssh": ssh_arguments,
 }
+_PLAIN: Final = frozenset({"bool", "integer", "long", "float"})
 _HOSTS: Final = ("dname", "ipv4", "ipv6")
 """Names of address types (network-address-type-ov) that say a host, the most telling first."""
 
@@ -47,11 +51,12 @@ def command_work(
     agent: str,
     place: AgentTarget | None,
     values: Values,
+    declared: Mapping[str, Variable],
     purpose: str,
     max_level: AutonomyLevel | None,
 ) -> ActionWork:
     """The action. Raises `RecordError` where a value is missing, or cannot stand where the command has it."""
-    given = {name: _value(held) for name, held in values.items() if held.value is not None}
+    given = {name: _value(name, held, declared) for name, held in values.items() if held.value is not None}
     try:
         texts, used = _arguments(command, given)
     except TemplateError as error:
@@ -63,17 +68,17 @@ def command_work(
         for name, text in texts.items()
         if text
     }
-    tool = filled(agent, values)
-    if tool.is_tainted:
-        raise RecordError(f"an attacker could have written the agent's name, {quote_untrusted(str(tool.value), 60)}")
+    if REFERENCE.search(agent):
+        raise RecordError("the agent is the name of a tool; it is named, and never taken from a variable")
     return ActionWork(
         action_class=START_COMMAND,
-        target=_where(command.type, tool, place, values),
+        target=_where(command.type, agent, place, values),
         arguments=arguments,
-        tool=str(tool.value),
+        tool=agent,
         lease_s=None,
         purpose=purpose,
         max_level=max_level,
+        named_by=named_by((*(f"{name}:value" for name in used), *_addresses(place)), values),
     )
 
 
@@ -95,10 +100,10 @@ def _arguments(command: Command, given: Mapping[str, Value]) -> tuple[dict[str, 
             raise RecordError(f"commands of type {quote_untrusted(command.type, 40)} are not run")
 
 
-def _where(kind: str, tool: Labelled, place: AgentTarget | None, values: Values) -> Labelled:
+def _where(kind: str, tool: str, place: AgentTarget | None, values: Values) -> Labelled:
     """The target, as its runner spells it. Raises `RecordError` where the step says none."""
     if kind in ("bash", "powershell"):
-        return Labelled(f"local://{tool.value}", tool.integrity, tool.endorsed_by)
+        return Labelled(f"local://{tool}", worst(()))
     if not isinstance(place, NetAddress):
         raise RecordError(f"a command of type {kind!r} needs a target with an address")
     port = getattr(place, "port", None)
@@ -123,7 +128,20 @@ def _where(kind: str, tool: Labelled, place: AgentTarget | None, values: Values)
     raise RecordError(f"the target {quote_untrusted(place.name, 60)} has no address of a host")
 
 
-def _value(held: Held) -> Value:
+def _addresses(place: AgentTarget | None) -> list[str]:
+    if not isinstance(place, NetAddress):
+        return []
+    found = [str(one) for some in (place.address or {}).values() for one in some]
+    return [*found, str(getattr(place, "port", None) or "")]
+
+
+def _value(name: str, held: Held, declared: Mapping[str, Variable]) -> Value:
+    """A number or truth value as such, so that it may stand in JSON as one; everything else as its text."""
+    if name in declared and declared[name].type in _PLAIN:
+        try:
+            return value_of(name, declared[name].model_copy(update={"value": held.value}))
+        except ConditionError as error:
+            raise RecordError(str(error)) from error
     return held.value if isinstance(held.value, str) else text_of(held.value)
 
 

@@ -19,7 +19,7 @@ from watchfloor_playbooks.model import ActionStep
 from watchfloor_playbooks.objects import Command, ShellCommand, WatchfloorCommand
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.running.commands import RUNNERS, command_work
-from watchfloor_playbooks.running.values import Values, filled
+from watchfloor_playbooks.running.values import Values, filled, named_by
 from watchfloor_playbooks.running.work import ActionWork, ManualWork, Work
 
 MANUAL_MS: Final = 86_400_000
@@ -60,6 +60,7 @@ def work_of(playbook: Playbook, step_id: str, piece: Piece, values: Values) -> W
             lease_s=command.lease_s,
             purpose=purpose_of(playbook, step, command),
             max_level=level_cap(playbook, step),
+            named_by=named_by((command.target, *(command.arguments or {}).values()), values),
         )
     if command.type == "manual":
         return ManualWork(
@@ -74,6 +75,7 @@ def work_of(playbook: Playbook, step_id: str, piece: Piece, values: Values) -> W
             agent=playbook.agents[step.agent].name,
             place=None if piece.target is None else playbook.targets[piece.target],
             values=values,
+            declared={**playbook.head.playbook_variables, **step.step_variables},
             purpose=purpose_of(playbook, step, command),
             max_level=level_cap(playbook, step),
         )

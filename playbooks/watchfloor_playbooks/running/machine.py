@@ -42,6 +42,7 @@ from watchfloor_playbooks.running.values import Held, Values, checked
 from watchfloor_playbooks.running.work import (
     Begin,
     Drop,
+    ManualWork,
     PlaybookWork,
     RunStatus,
     StepEnded,
@@ -104,6 +105,8 @@ class Machine:
         if branch is None:
             return self._take()
         branch.work = None
+        if self._playbook.steps[branch.step].timeout is None:
+            branch.deadline_us = None  # That of a task.
         try:
             if not how.is_done:
                 raise RecordError(how.reason or "it failed")
@@ -222,7 +225,10 @@ class Machine:
         if isinstance(self._playbook.steps[branch.step], ActionStep):
             pieces = pieces_of(self._playbook, branch.step)
             if branch.piece < len(pieces):
-                self._order(branch, work_of(self._playbook, branch.step, pieces[branch.piece], self._scope(branch)))
+                work = work_of(self._playbook, branch.step, pieces[branch.piece], self._scope(branch))
+                if isinstance(work, ManualWork) and self._playbook.steps[branch.step].timeout is None:
+                    branch.deadline_us = now_us + work.within_ms * _MS
+                self._order(branch, work)
                 return
         self._leave(branch, StepOutcome.SUCCEEDED, "", now_us)
 

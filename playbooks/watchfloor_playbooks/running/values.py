@@ -13,6 +13,7 @@ from watchfloor_core.canonical import canonical
 from watchfloor_core.errors import RecordError
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.action import Labelled
+from watchfloor_guardrails.endorsement import person_behind
 from watchfloor_playbooks.condition import ConditionError
 from watchfloor_playbooks.evaluation import value_of
 from watchfloor_playbooks.part import Variable
@@ -94,6 +95,13 @@ def held_in(values: Values, name: str) -> Held:
         # As a playbook declares it, where nothing has checked it.
         raise RecordError(f"the value of {quote_untrusted(name, 60)} holds a NUL, which no database keeps")
     return held
+
+
+def named_by(texts: Iterable[str], values: Values) -> tuple[str, ...]:
+    """The people whose values these texts refer to, sorted, also where an endorsement does not reach the whole text."""
+    used = {match.group(1) for text in texts for match in REFERENCE.finditer(text)}
+    people = (person_behind(values[name].endorsed_by) for name in used if name in values)
+    return tuple(sorted({person for person in people if person is not None}))
 
 
 def worst(used: Iterable[Held]) -> Integrity:

@@ -25,10 +25,12 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
     """By a person."""
+    PICKED = "picked"
+    """Filled, and not started yet."""
 
     @property
     def is_over(self) -> bool:
-        return self is not RunStatus.RUNNING
+        return self not in (RunStatus.RUNNING, RunStatus.PICKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class ActionWork:
     lease_s: int | None
     purpose: str
     max_level: AutonomyLevel | None
+    named_by: tuple[str, ...] = ()
+    """People whose values stand in target or arguments, sorted."""
 
 
 @dataclass(frozen=True, slots=True)

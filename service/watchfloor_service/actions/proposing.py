@@ -33,6 +33,7 @@ from watchfloor_workflows.authority.records import (
     read_proposal,
     write_proposal,
 )
+from watchfloor_workflows.playbooks.records import wait_instead
 
 PROPOSALS_PER_HOUR: Final[Mapping[PrincipalKind, int]] = {
     PrincipalKind.PERSON: 200,
@@ -148,6 +149,8 @@ def propose_instead(connection: Connection, caller: Caller, old_id: str, edit: E
         raise ConflictError(f"proposal {old_id!r} is {stored.status} already; propose the action anew")
     proposal_id = _counted(connection, caller, proposal_id)
     fresh_id, drafted = prepare_action(connection, caller.tenant, draft, proposal_id=proposal_id)
+    if draft.run_id is not None and draft.undo_of == stored.draft.undo_of:
+        wait_instead(connection, caller.tenant, draft.run_id, old_id, fresh_id)
     because = f"{caller.principal} put {fresh_id} in its place: {edit.reason}"
     voided = entry_about(
         stored,
@@ -182,6 +185,7 @@ def _edited(connection: Connection, caller: Caller, stored: StoredProposal, edit
     facts = facts_of(connection, caller.tenant, stored.incident_id, old.target_kind, str(target.value))
     # Whoever asked for it first still may not approve it.
     asked = old.proposer.name if old.proposer.kind is PrincipalKind.PERSON else old.proposer.requester
+    before = {*old.named_by, *(one for one in (old.proposer.requester, asked) if one is not None)}
     return replace(
         old,
         target=target,
@@ -189,6 +193,7 @@ def _edited(connection: Connection, caller: Caller, stored: StoredProposal, edit
         lease_s=old.lease_s if edit.lease_s is None else edit.lease_s,
         proposer=Proposer(caller.principal, caller.kind, None if asked == caller.principal else asked),
         facts=old.facts if facts is None else facts,
+        named_by=tuple(sorted(before - {caller.principal, asked})),
         # Of another target it is no undo of what was done to this one.
         undo_of=old.undo_of if target.value == old.target.value else None,
     )

@@ -25,6 +25,7 @@ from watchfloor_service.checks.restraints import some
 from watchfloor_service.doctor import Finding, Health, failed
 from watchfloor_service.supervision.running import find_running
 from watchfloor_workflows.authority.stray_leases import stray_leases
+from watchfloor_workflows.playbooks.shelf import LIBRARY, FolderShelf
 from watchfloor_workflows.plugged.loading import load_endorsers, load_engine, load_tools
 from watchfloor_workflows.policy import PolicyFile, policy_path
 from watchfloor_workflows.source_settings import context_settings, context_shelf, log_settings, log_shelf
@@ -171,3 +172,22 @@ def leases(settings: Settings) -> Finding:
         "put the tool's entry in targets.yaml back as it was, `watchfloor action undo ID`, and then change it; or take "
         "them back by hand where they are",
     )
+
+
+def playbooks(settings: Settings) -> Finding:
+    """Those that may be run; each file that cannot be read, or whose signature does not hold."""
+    with existing_store(settings) as store:
+        if store is None:
+            return Finding(Health.OK, "there is no store yet; those that come with Watchfloor may be run")
+        found = FolderShelf(settings, store).all()
+    wrong = [
+        f"{one.file}: {one.problem.splitlines()[0]}"
+        for one in found
+        if one.problem is not None and not one.file.startswith(LIBRARY)
+    ]
+    usable = sum(one.problem is None for one in found)
+    told = f"{usable} may be run{', signed ones only' if settings.playbooks_signed else ''}"
+    if wrong:
+        remedy = "`watchfloor playbook validate FILE` tells all that is wrong with one"
+        return Finding(Health.WARN, f"{told}; not {some([escape_untrusted(one) for one in wrong])}", remedy)
+    return Finding(Health.OK, told)

@@ -19,7 +19,7 @@ from watchfloor_service.actions.listing import MAX_PAGE, list_actions
 from watchfloor_service.commands.action_page import print_action, print_actions
 from watchfloor_service.commands.outcome import answering, console, print_empty, print_json
 from watchfloor_service.commands.person import TokenOption, whoever
-from watchfloor_service.commands.place import JsonOption, TenantOption, at
+from watchfloor_service.commands.place import JsonOption, TenantOption, at, command
 from watchfloor_workflows.authority.freezes import list_freezes
 
 app = typer.Typer(no_args_is_help=True, help="See what was done; propose, undo and edit actions.")
@@ -176,8 +176,8 @@ def _send(path: str, body: dict[str, Json], token_file: TokenOption, tenant: str
             print_json(answer)
         else:
             fresh = answer["proposal_id"]
-            where = f" --tenant {place.tenant}" if tenant else ""
-            console().print(f"Proposed as {fresh}; `watchfloor action show {fresh}{where}` says what becomes of it.")
+            look = command(place.settings, place.tenant, f"action show {fresh}")
+            console().print(f"Proposed as {fresh}; `{look}` says what becomes of it.", soft_wrap=True)
 
 
 def _arguments(given: list[str]) -> dict[str, Json]:

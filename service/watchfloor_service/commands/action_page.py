@@ -28,6 +28,8 @@ _STYLES: Final = {
 }
 _MAX_JSON: Final = 2_000
 """Characters of a receipt or state that are printed; --json has all."""
+_OUTPUT_LINES: Final = 40
+_OUTPUT_CHARACTERS: Final = 4_000
 
 
 def print_waiting(waiting: Sequence[ApprovalSummary]) -> None:
@@ -110,8 +112,21 @@ def _print_read_back(out: Console, found: object) -> None:
     """What the tool found when it looked again, in its words and as it stands."""
     if isinstance(found, Mapping) and "effect" in found and "text" in found:
         out.print(Text(f"read back: {escape_untrusted(str(found['effect']))}: {escape_untrusted(str(found['text']))}"))
+        for line in output_lines(str(found.get("output") or "")):
+            out.print(Text(line), soft_wrap=True)
         found = found.get("state")
     out.print(Text(f"now:       {_json(found)}"))
+
+
+def output_lines(output: str) -> Iterator[str]:
+    """The beginning of what an action gave, such as a command's output, each line marked as not ours."""
+    if not output:
+        return
+    lines = output[:_OUTPUT_CHARACTERS].splitlines()
+    is_whole = len(output) <= _OUTPUT_CHARACTERS and len(lines) <= _OUTPUT_LINES
+    yield "it gave (an attacker could have written this):" if is_whole else "it gave, in part; --json has it whole:"
+    for line in lines[:_OUTPUT_LINES]:
+        yield f"  > {escape_untrusted(line)}"
 
 
 def _print_summary(out: Console, one: ActionSummary) -> None:

@@ -30,7 +30,7 @@ from watchfloor_service.commands import approval_measures
 from watchfloor_service.commands.action_page import print_approval, print_receipt, print_waiting
 from watchfloor_service.commands.outcome import ExitCode, answering, console, fail, print_empty, print_json
 from watchfloor_service.commands.person import Me, TokenOption, whoever
-from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
+from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at, command
 from watchfloor_service.commands.signing_key import KeyOption, assertion_by, signing_key
 from watchfloor_workflows.authority.voting import note_shown
 from watchfloor_workflows.passkeys import relying_party
@@ -116,7 +116,7 @@ def approve(
             print_json({**answer, "action": detail})
         else:
             console().print(f"{answer['outcome']}: {answer['approvals']} of {answer['quorum']} approved.")
-            _print_after(detail)
+            _print_after(place, detail)
         if detail.action.status in _NOT_DONE:
             fail(f"it ended {detail.action.status}: {detail.action.reason or 'no reason was given'}", ExitCode.NO)
 
@@ -216,7 +216,7 @@ def _own_statement(me: Me, proposal_id: str, shown: dict[str, Json]) -> bytes:
 def _require_may_decide(shown: dict[str, Json]) -> None:
     summary: Any = shown["approval"]  # Any: the API's answer, JSON
     if not summary["may_decide"]:
-        raise RefusedError("; ".join(summary["why_not"]))
+        raise RefusedError("nothing was signed; " + "; ".join(summary["why_not"]))
 
 
 def _require_registered(me: Me, shown: dict[str, Json], key_id: str) -> None:
@@ -240,11 +240,12 @@ def _after(place: Place, proposal_id: str, wait_s: float) -> ActionDetail:
         time.sleep(POLL_S)
 
 
-def _print_after(found: ActionDetail) -> None:
+def _print_after(place: Place, found: ActionDetail) -> None:
     if found.execution is not None:
         print_receipt(found)
     elif ProposalStatus(found.action.status).is_open:
-        console().print(f"It is {found.action.status}; `watchfloor action show` tells how it goes on.")
+        look = command(place.settings, place.tenant, f"action show {found.action.proposal_id}")
+        console().print(f"It is {found.action.status}; `{look}` tells how it goes on.", soft_wrap=True)
 
 
 def _print_checked(checked: CheckedRecord) -> None:

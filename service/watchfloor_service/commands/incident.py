@@ -20,7 +20,7 @@ from watchfloor_service.access.local_api import local_api
 from watchfloor_service.commands.correct import correct
 from watchfloor_service.commands.incident_page import print_incident, print_queue
 from watchfloor_service.commands.outcome import answering, console, print_empty, print_json
-from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at
+from watchfloor_service.commands.place import JsonOption, Place, TenantOption, at, command
 from watchfloor_service.incidents.detail import load_incident
 from watchfloor_service.incidents.listing import MAX_PAGE, list_incidents, list_queue, require_incident
 from watchfloor_service.incidents.reports import ReportFormat, find_report, render, report_view
@@ -112,7 +112,7 @@ def show(
         if as_json:
             print_json({**asdict(found), "trace": decisions} if trace else found)
             return
-        print_incident(found)
+        print_incident(found, lambda words: command(place.settings, place.tenant, words))
         if trace:
             out = console()
             out.print("\nDecisions", style="bold")

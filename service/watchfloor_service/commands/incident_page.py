@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -62,11 +62,12 @@ def _print_narrow_queue(out: Console, incidents: Sequence[IncidentSummary]) -> N
         out.print(Text(f"  {quote_untrusted(x.title, 80)}"))
 
 
-def print_incident(found: IncidentDetail) -> None:
-    """The whole page."""
+def print_incident(found: IncidentDetail, whole: Callable[[str], str]) -> None:
+    """The whole page. ``whole`` makes a command to paste of what stands behind ``watchfloor``."""
     out = console()
     _print_head(out, found)
     _print_investigation(out, found)
+    _print_playbooks(out, found, whole)
     _print_reasons(out, found)
     _print_entities(out, found)
     _print_timeline(out, found)
@@ -91,6 +92,15 @@ def _print_head(out: Console, found: IncidentDetail) -> None:
         out.print(f"closed by {x.closed_by}" + (f" at {_to_second(x.closed_at)}" if x.closed_at else ""))
     if x.merged_into is not None:
         out.print(f"merged into {x.merged_into}")
+
+
+def _print_playbooks(out: Console, found: IncidentDetail, whole: Callable[[str], str]) -> None:
+    if not found.playbooks:
+        return
+    _head(out, "Playbooks")
+    for one in found.playbooks:
+        next_ = f"; `{whole(f'playbook start {one.run_id}')}` starts it" if one.status == "picked" else ""
+        out.print(Text(f"{one.run_id}  {one.status}  {escape_untrusted(one.name)}{next_}"), soft_wrap=True)
 
 
 def _print_investigation(out: Console, found: IncidentDetail) -> None:

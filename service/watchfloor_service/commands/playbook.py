@@ -22,7 +22,7 @@ from watchfloor_playbooks.writing import to_json, to_yaml
 from watchfloor_service.commands.outcome import ExitCode, answering, print_json
 from watchfloor_service.commands.place import JsonOption, at
 from watchfloor_service.commands.playbook_files import keys_in_file, read_playbook, write_out
-from watchfloor_service.commands.playbook_library import copy_from_library, list_library
+from watchfloor_service.commands.playbook_library import copy_from_library, list_playbooks
 from watchfloor_service.commands.playbook_page import check_file, difference_line, print_verified
 from watchfloor_service.commands.playbook_runs import add_to
 from watchfloor_service.commands.playbook_testing import run_tests
@@ -31,7 +31,7 @@ from watchfloor_workflows.playbooks.shelf import keys_of_people
 
 app = typer.Typer(no_args_is_help=True, help="Write, check, test, exchange, sign and run CACAO v2.0 playbooks.")
 app.command("test")(run_tests)
-app.command("list")(list_library)
+app.command("list")(list_playbooks)
 app.command("copy")(copy_from_library)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A playbook, JSON or YAML.", dir_okay=False)]

@@ -1,4 +1,4 @@
-"""``watchfloor playbook list`` and ``copy``: the playbooks that come with Watchfloor."""
+"""``watchfloor playbook list`` and ``copy``: the playbooks that can be run here, and those that ship as files."""
 
 from __future__ import annotations
 
@@ -9,35 +9,66 @@ from typing import Annotated
 import typer
 
 from watchfloor_core.errors import ConfigurationError, NotFoundError
+from watchfloor_playbooks.extension import of_playbook
 from watchfloor_playbooks.library import library
+from watchfloor_playbooks.signature import digest_of
 from watchfloor_playbooks.writing import to_yaml
-from watchfloor_service.commands.outcome import answering, print_json, print_table
-from watchfloor_service.commands.place import JsonOption
+from watchfloor_service.commands.outcome import answering, print_empty, print_json, print_table
+from watchfloor_service.commands.place import JsonOption, at
 from watchfloor_service.commands.playbook_files import write_out
+from watchfloor_workflows.playbooks.shelf import LIBRARY, FolderShelf, OnShelf
 
 
-def list_library(as_json: JsonOption = False) -> None:
-    """Show the playbooks that come with Watchfloor, and the ATT&CK techniques that each answers."""
+def list_playbooks(as_json: JsonOption = False) -> None:
+    """Show the playbooks that can be run here, yours and those that come with Watchfloor, and the ATT&CK techniques
+    that each answers."""
     with answering():
-        found = library()
+        found = _shelved()
         if as_json:
-            print_json(
-                [
-                    {
-                        "name": one.name,
-                        "title": one.playbook.head.name,
-                        "id": one.playbook.id,
-                        "digest": one.digest,
-                        "attack": one.ours.attack,
-                        "d3fend": one.ours.d3fend,
-                        "description": one.playbook.head.description,
-                    }
-                    for one in found
-                ]
-            )
+            print_json([_as_json(one) for one in found])
             return
-        rows = [(one.name, one.playbook.head.name, " ".join(one.ours.attack), one.digest[:16]) for one in found]
-        print_table(("name", "title", "ATT&CK", "digest"), rows, whole=("name", "digest"))
+        rows = [_row(one) for one in found]
+        print_table(("name", "title", "ATT&CK", "digest", "from"), rows, whole=("name", "digest", "from"))
+        for one in found:
+            if one.problem is not None and not one.file.startswith(LIBRARY):
+                print_empty(f"{one.file} cannot be run: {one.problem}")
+
+
+def _shelved() -> list[OnShelf]:
+    """What the store's operator has, and what comes with Watchfloor; that alone where there is no store yet."""
+    try:
+        with at(None) as place:
+            return FolderShelf(place.settings, place.store).all()
+    except NotFoundError:
+        return [OnShelf(f"{LIBRARY}{one.name}", one.playbook) for one in library()]
+
+
+def _row(one: OnShelf) -> tuple[str, str, str, str, str]:
+    where = "library" if one.file.startswith(LIBRARY) else one.file
+    if one.playbook is None:
+        return one.name, "", "", "", where
+    attack = " ".join(of_playbook(one.playbook).attack)
+    return one.name, one.playbook.head.name, attack, digest_of(one.playbook.content)[:16], where
+
+
+def _as_json(one: OnShelf) -> dict[str, object]:
+    told: dict[str, object] = {
+        "name": one.name,
+        "file": one.file,
+        "signers": one.signers,
+        "problem": one.problem,
+    }
+    if one.playbook is not None:
+        head, ours = one.playbook.head, of_playbook(one.playbook)
+        told |= {
+            "title": head.name,
+            "id": one.playbook.id,
+            "digest": digest_of(one.playbook.content),
+            "attack": ours.attack,
+            "d3fend": ours.d3fend,
+            "description": head.description,
+        }
+    return told
 
 
 def copy_from_library(

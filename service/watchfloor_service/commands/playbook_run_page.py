@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from rich.console import Console
 from rich.text import Text
@@ -20,6 +20,7 @@ from watchfloor_service.playbooks.views import RunSummary, RunView, TaskView, Va
 from watchfloor_workflows.playbooks.previewing import Preview
 
 _STYLES: Final = {
+    "picked": "yellow",
     "running": "cyan",
     "succeeded": "green",
     "failed": "red",
@@ -32,6 +33,10 @@ _WORDS: Final = {
     RulingDecision.ASK: "asks people",
     RulingDecision.DENY: "is denied",
 }
+
+
+Whole: TypeAlias = Callable[[str], str]
+"""Makes a whole command of what stands behind ``watchfloor``, for the store and tenant that were looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +85,23 @@ def plan_lines(forecasts: Sequence[Forecast]) -> Iterator[str]:
     for number, one in enumerate(forecasts, 1):
         yield from _forecast_lines(number, one)
     rulings = [one.seen.ruling.decision for one in forecasts if one.seen is not None]
-    counted = ", ".join(f"{rulings.count(decision)} {words}" for decision, words in _WORDS.items())
-    final = [one for one in forecasts if one.seen is not None and not one.seen.proposal.is_reversible]
-    yield f"{len(rulings)} actions: {counted}; {len(final)} cannot be taken back"
-    yield "As things are now: policy, budgets and targets are looked at again when each is proposed and carried out."
+    if not rulings and any(isinstance(one.planned.work, ActionWork) for one in forecasts):
+        yield "Name an incident (--incident) to see how each action would be ruled on."
+    if rulings:
+        counted = ", ".join(f"{rulings.count(decision)} {words}" for decision, words in _WORDS.items())
+        final = [one for one in forecasts if one.seen is not None and not one.seen.proposal.is_reversible]
+        yield f"{len(rulings)} actions: {counted}; {len(final)} cannot be taken back"
+        yield "As things are now: policy, budgets and targets are looked at again when each is proposed and done."
+
+
+def empty_lines(empty: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What has no value because a person would have to choose one."""
+    for name, some in empty.items():
+        shown = ", ".join(quote_untrusted(one, _MAX) for one in some)
+        yield (
+            f"{name} is left empty, and what wants it is not done: the incident names several. "
+            f"`--set {name.strip('_')}=…` gives one: {shown}"
+        )
 
 
 def _forecast_lines(number: int, one: Forecast) -> Iterator[str]:
@@ -148,16 +166,15 @@ def print_runs(found: Sequence[RunSummary]) -> None:
         _print_summary(out, one)
 
 
-def print_tasks(found: Sequence[TaskView]) -> None:
+def print_tasks(found: Sequence[TaskView], whole: Whole) -> None:
     out = console()
     for one in found:
         out.print(Text(f"{one.run_id} {one.work.key}  {escape_untrusted(one.playbook)}  for {one.incident_id}", "bold"))
         _print_task(out, one.work)
-        wanted = "".join(f" --set {answer.name}=…" for answer in one.work.answers)
-        out.print(Text(f"  watchfloor playbook answer {one.run_id} {one.work.key}{wanted}"), soft_wrap=True)
+        out.print(Text(f"  {whole(_answer(one.run_id, one.work))}"), soft_wrap=True)
 
 
-def print_run(found: RunView) -> None:
+def print_run(found: RunView, whole: Whole) -> None:
     """The whole page."""
     out = console()
     run = found.run
@@ -167,8 +184,8 @@ def print_run(found: RunView) -> None:
     if found.values:
         out.print(Text("Values", "bold"))
         for name, one in found.values.items():
-            told = "not known" if one.value is None else quote_untrusted(str(one.value), 120)
-            out.print(Text(f"  {escape_untrusted(name)} = {told}  ({_by(one)})"))
+            told = "not known" if one.value is None else f"{quote_untrusted(str(one.value), 120)}  ({_by(one)})"
+            out.print(Text(f"  {escape_untrusted(name)} = {told}"))
     if found.steps:
         out.print(Text("Steps that have ended", "bold"))
         for step in found.steps:
@@ -181,14 +198,17 @@ def print_run(found: RunView) -> None:
     if waiting and run.status == "running":
         out.print(Text("It waits for", "bold"))
         for work in waiting:
-            _print_waiting(out, run, work)
+            _print_waiting(out, run, work, whole)
     if found.done:
         out.print(Text("What it did, the latest first", "bold"))
         for done in found.done:
-            undo = f"undone by {done.undo!r}" if done.left is None else done.left
+            undo = f"{done.undo!r} would take it back" if done.left is None else done.left
             out.print(Text(f"  {done.proposal_id}  {done.action_class} {done.target_shown}: {undo}"))
-    if run.status != "running" and any(done.left is None for done in found.done) and run.undoes_run is None:
-        out.print(Text(f"`watchfloor playbook rollback {run.run_id} -m WHY` takes it back."))
+    if run.status == "picked":
+        told = whole(f"playbook start {run.run_id}")
+        out.print(Text(f"`{told}` starts it; `--set NAME=VALUE` gives another value."), soft_wrap=True)
+    elif run.status != "running" and any(done.left is None for done in found.done) and run.undoes_run is None:
+        out.print(Text(f"`{whole(f'playbook rollback {run.run_id} -m WHY')}` takes it back."), soft_wrap=True)
 
 
 def _print_summary(out: Console, run: RunSummary) -> None:
@@ -212,17 +232,20 @@ def _print_summary(out: Console, run: RunSummary) -> None:
         out.print(Text(f"  {escape_untrusted(run.outcome)}"))
 
 
-def _print_waiting(out: Console, run: RunSummary, work: WorkView) -> None:
+def _print_waiting(out: Console, run: RunSummary, work: WorkView, whole: Whole) -> None:
     if work.kind == "manual":
         _print_task(out, work)
-        wanted = "".join(f" --set {answer.name}=…" for answer in work.answers)
-        out.print(Text(f"    watchfloor playbook answer {run.run_id} {work.key}{wanted}"), soft_wrap=True)
+        out.print(Text(f"    {whole(_answer(run.run_id, work))}"), soft_wrap=True)
     elif work.proposal_id is not None:
         out.print(Text(f"  {work.proposal_id}  {work.action_class} {work.target_shown}: {work.proposal_status}"))
         if work.proposal_status == "waiting":
-            out.print(Text(f"    watchfloor approvals show {work.proposal_id}"))
+            out.print(Text(f"    {whole(f'approvals show {work.proposal_id}')}"), soft_wrap=True)
     else:
         out.print(Text(f"  {work.run_inside}  (a playbook inside, step {escape_untrusted(work.step)})"))
+
+
+def _answer(run_id: str, work: WorkView) -> str:
+    return f"playbook answer {run_id} {work.key}" + "".join(f" --set {one.name.strip('_')}=…" for one in work.answers)
 
 
 def _print_task(out: Console, work: WorkView) -> None:

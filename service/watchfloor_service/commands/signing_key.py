@@ -16,7 +16,11 @@ from watchfloor_guardrails.assertion import message_of
 
 KeyOption: TypeAlias = Annotated[
     str | None,
-    typer.Option("--key", help="Name or file of the key to sign with; default: the only one.", show_default=False),
+    typer.Option(
+        "--key",
+        help="Name or file of the key to sign with; default: the one called default, or the only one.",
+        show_default=False,
+    ),
 ]
 
 

@@ -18,6 +18,7 @@ from watchfloor_core.store import schema
 from watchfloor_core.store.precision import precisions
 from watchfloor_service.incidents.listing import IncidentSummary, require_incident, severity_name
 from watchfloor_service.incidents.reports import find_report
+from watchfloor_service.playbooks.views import RunSummary, list_runs
 
 MAX_ENTITIES: Final = 200
 MAX_HUMAN_VERDICTS: Final = 100
@@ -117,6 +118,8 @@ class IncidentDetail:
     human_verdicts: list[HumanVerdictView]
     investigation: InvestigationView | None
     """None where there was none, and at L0 until a person has given a verdict."""
+    playbooks: list[RunSummary]
+    """Runs that were picked or started for it, the newest first; picked ones as `investigation`."""
 
 
 def load_incident(
@@ -154,6 +157,7 @@ def load_incident(
         human_verdicts=_human_verdicts(connection, tenant, incident_id),
         # What an agent says stays unseen where triage's answer does.
         investigation=None if summary.verdict is None else _investigation(connection, tenant, incident_id),
+        playbooks=[] if summary.verdict is None else list_runs(connection, tenant, incident_id=incident_id),
     )
 
 

@@ -197,7 +197,8 @@ class Twins:
         return turn
 
 
-@settings(max_examples=100)
+# An example costs 0.2 s; each run of the suite draws others.
+@settings(max_examples=50)
 @given(draw=st.data(), at_once=st.sampled_from([1, 3, 500]))
 def test_each_run_ends_tells_of_each_step_once_and_says_the_same_from_stored_state(
     draw: st.DataObject, at_once: int

@@ -150,7 +150,7 @@ def test_a_task_without_a_time_limit_that_nobody_does_ends_after_a_day() -> None
         book_of({"one": act("fin"), "fin": end()}), Scenario({}, {ASK: (Answer(outcome=Outcome.UNANSWERED),)})
     )
 
-    assert (played.ended[1].reason, played.took_us) == ("nobody did it in time", 86_400 * MICROSECONDS)
+    assert (played.ended[1].reason, played.took_us) == ("its time limit is over", 86_400 * MICROSECONDS)
 
 
 def test_an_action_that_nothing_ends_leaves_the_run_running() -> None:

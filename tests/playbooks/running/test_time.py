@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.playbooks.running.runs import MS, Run, act, again, book_of, both, either, end
+from watchfloor_playbooks.running.lowering import MANUAL_MS
 
 NUMBER = {"type": "integer", "value": "0"}
 
@@ -30,7 +31,7 @@ def test_a_step_that_ends_in_time_is_not_ended_again_by_its_time_limit() -> None
     run = Run(book_of(steps)).start().done("one").wait(10_000)
 
     assert (run.under_way(), run.outcomes(), run.dropped) == (["two"], ["one succeeded"], [])
-    assert run.machine.wakes_us is None
+    assert run.machine.wakes_us == (1_000 + MANUAL_MS) * MS
 
 
 def test_a_time_limit_of_nothing_fails_the_step_before_anything_is_ordered() -> None:
@@ -53,7 +54,7 @@ def test_the_outer_time_limit_drops_what_is_below_once_and_goes_on() -> None:
     assert run.outcomes() == [
         "quick succeeded", "q succeeded", "fork dropped", "later dropped", "slow dropped", "outer failed"
     ]  # fmt: skip
-    assert run.machine.wakes_us is None
+    assert run.machine.wakes_us == (2_000 + MANUAL_MS) * MS
 
 
 def test_of_two_time_limits_that_are_over_together_the_outer_one_decides() -> None:
@@ -102,3 +103,14 @@ def test_several_delays_end_each_at_its_time() -> None:
     assert run.wait(100).under_way() == ["b"]
     assert run.wait(100).under_way() == ["b", "a"]
     assert run.wait(100_000).under_way() == ["b", "a"]
+
+
+def test_a_task_without_a_time_limit_has_the_usual_one_and_each_task_of_a_step_its_own() -> None:
+    manual = {"type": "manual", "command": "Look"}
+    step = {**act(on_success="fin", on_failure="bad"), "commands": [manual, manual]}
+    run = Run(book_of({"ask": step, "fin": end(), "bad": act("fin")})).start().wait(MANUAL_MS - 1).done("ask")
+    assert run.wait(MANUAL_MS - 1).under_way() == ["ask"]
+    assert run.wait(1).under_way() == ["bad"]
+
+    assert (run.outcomes(), run.ended[-1].reason) == (["ask failed"], "its time limit is over")
+    assert [one.reason for one in run.dropped] == ["its time limit is over"]

@@ -10,6 +10,8 @@ from tests.playbooks.running.runs import Run, act, book_of, do, either, end
 from watchfloor_core.alert import Integrity
 from watchfloor_core.errors import ConfigurationError, RecordError
 from watchfloor_guardrails.action import Labelled
+from watchfloor_playbooks.objects import Server, ShellCommand
+from watchfloor_playbooks.running.commands import command_work
 from watchfloor_playbooks.running.machine import shared_out
 from watchfloor_playbooks.running.state import new_state
 from watchfloor_playbooks.running.values import MAX_VALUE, Held, filled
@@ -189,3 +191,20 @@ def test_a_run_tells_of_everything_that_is_wrong_with_what_is_given() -> None:
     ]
     held = new_state(book, {"__net__": Held("192.0.2.7", Integrity.SENSOR), "__out__": Held(None)}).values
     assert (held["__net__"].integrity, held["__out__"].value, held["__set__"]) == (Integrity.SENSOR, None, Held("y"))
+
+
+def test_a_place_is_as_tainted_as_its_port_and_a_tool_is_named_by_the_playbook() -> None:
+    place = Server(type="ssh", name="the host", address={"dname": ["__host__:value"]}, port="__port__:value")
+    values = {
+        "__host__": Held("edge.example", Integrity.EXTERNAL, "person:ana"),
+        "__port__": Held("22", Integrity.EXTERNAL),
+    }
+    command = ShellCommand(type="ssh", command="uptime")
+    made: dict[str, Any] = {"place": place, "purpose": "", "max_level": None}
+
+    work = command_work(command, agent="shell", values=values, **made)
+    assert (work.target.value, work.target.is_tainted, work.named_by) == ("ssh://edge.example:22", True, ("ana",))
+    fixed = {**values, "__port__": Held("22")}
+    assert not command_work(command, agent="shell", values=fixed, **made).target.is_tainted
+    with pytest.raises(RecordError, match="never taken from a variable"):
+        command_work(command, agent="__host__:value", values=values, **made)

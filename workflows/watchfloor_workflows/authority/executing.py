@@ -278,7 +278,7 @@ class Executor:
                 )
                 problem, is_certain = f"the tool failed: {type(error).__name__}", False
             effect, found = self._read_back(tool, action, consumed.permit.key)
-        status, reason = _outcome(effect, problem, is_certain=is_certain)
+        status, reason = _outcome(action, effect, problem, str(found.get("text", "")), is_certain=is_certain)
         return self._record(consumed.stored, consumed.grant.grant_id, status, reason, found)
 
     def _take_over(self, stored: StoredProposal, held: Row[Any]) -> ExecuteActionResult:
@@ -298,6 +298,8 @@ class Executor:
         match effect:
             case Effect.APPLIED:
                 status, reason = ProposalStatus.SUCCEEDED, "the effect was found by whoever took over"
+            case Effect.NOT_APPLIED if proposal.action.target.kind is TargetKind.COMMAND:
+                status, reason = ProposalStatus.FAILED, str(found.get("text", ""))
             case Effect.NOT_APPLIED:
                 status, reason = ProposalStatus.FAILED, "the executor ended before the effect; nothing was changed"
             case Effect.UNKNOWN:
@@ -386,13 +388,18 @@ def _without_output(receipt: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     return {**receipt, "read_back": {**kept, "output_sha256": digest}}
 
 
-def _outcome(effect: Effect, problem: str | None, *, is_certain: bool) -> tuple[ProposalStatus, str]:
+def _outcome(
+    action: Action, effect: Effect, problem: str | None, text: str, *, is_certain: bool
+) -> tuple[ProposalStatus, str]:
     """What is recorded: what the target shows counts, and never what the tool's interface answered."""
     match effect:
         case Effect.APPLIED:
             return ProposalStatus.SUCCEEDED, problem or ""
         case Effect.NOT_APPLIED if not is_certain:
             return ProposalStatus.UNKNOWN, f"{problem}; the target does not show the effect, which may still come"
+        case Effect.NOT_APPLIED if action.target.kind is TargetKind.COMMAND:
+            # It ran, and ended otherwise than well: how, and that nobody knows what it did before, is what was read.
+            return ProposalStatus.FAILED, problem or text
         case Effect.NOT_APPLIED:
             return (
                 ProposalStatus.FAILED,

@@ -32,7 +32,7 @@ def end_lease(store: Store, ref: ProposalRef) -> EndLeaseResult:
         stored = read_proposal(connection, ref.tenant, ref.proposal_id, lock=True)
         if _state(connection, stored) == "ended":
             return EndLeaseResult(None)
-        under_way = _undo_under_way(connection, stored)
+        under_way = undo_under_way(connection, stored)
         if under_way is not None:
             return EndLeaseResult(under_way)
         draft = undo_draft(connection, stored, Proposer(LEASE_AGENT, PrincipalKind.SERVICE), "its time limit is over")
@@ -78,7 +78,8 @@ def _state(connection: Connection, stored: StoredProposal) -> str:
     return state
 
 
-def _undo_under_way(connection: Connection, stored: StoredProposal) -> str | None:
+def undo_under_way(connection: Connection, stored: StoredProposal) -> str | None:
+    """The proposal that takes this one back and has not ended; None where there is none."""
     found: str | None = connection.execute(
         select(action_proposal.c.id)
         .where(

@@ -1,5 +1,5 @@
 """Ends what waits for people and can no longer be executed, because the policy or a kill switch has changed, and
-proposes anew under what holds now what an agent had proposed.
+proposes anew under what holds now what an agent or a playbook had proposed.
 
 Nobody should be asked to sign what the ruling before the act would refuse, and a containment that is still wanted must
 not be lost because somebody threw a switch and let it go again. A person's own proposal is theirs to make anew.
@@ -24,6 +24,7 @@ from watchfloor_workflows.authority.kill_switch import read_switches
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
 from watchfloor_workflows.authority.surroundings import scopes_of
 from watchfloor_workflows.authority.voting import void_proposal
+from watchfloor_workflows.playbooks.records import wait_instead
 from watchfloor_workflows.policy import Policy
 
 MOST: Final = 200
@@ -31,7 +32,7 @@ MOST: Final = 200
 
 
 def renew(store: Store, policy: Policy) -> int:
-    """End what is outdated and propose anew what an agent had proposed; returns how many ended. Safe beside others."""
+    """End what is outdated and propose anew what no person had proposed; returns how many ended. Safe beside others."""
     table = action_proposal.c
     with store.read() as connection:
         waiting = connection.execute(
@@ -55,8 +56,13 @@ def _renew(store: Store, policy: Policy, tenant: str, proposal_id: str) -> bool:
         draft = stored.draft
         now = facts_of(connection, tenant, stored.incident_id, draft.target_kind, str(draft.target.value))
         is_wanted = now is not None and material_change(draft.facts, now, draft.action_class) is None
-        if is_wanted and now is not None and draft.proposer.kind is PrincipalKind.AGENT and not stored.is_decoy:
-            decisions.append(prepare_action(connection, tenant, replace(draft, facts=now))[1])
+        # What a playbook had proposed is waited for by its run, whoever started that.
+        is_ours = draft.proposer.kind is PrincipalKind.AGENT or draft.run_id is not None
+        if is_wanted and now is not None and is_ours and not stored.is_decoy:
+            fresh_id, decision = prepare_action(connection, tenant, replace(draft, facts=now))
+            decisions.append(decision)
+            if draft.run_id is not None:
+                wait_instead(connection, tenant, draft.run_id, proposal_id, fresh_id)
         record_decisions(connection, tenant, decisions)
     return True
 

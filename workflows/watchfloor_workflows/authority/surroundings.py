@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, exists, func, literal, or_, select
+from sqlalchemy import Connection, bindparam, exists, func, literal, literal_column, or_, select
 
 from watchfloor_core.clock import MICROSECONDS
 from watchfloor_core.incident import AutonomyLevel
@@ -56,7 +56,8 @@ _BEGUN: Final = (
     exists()
     .where(
         execution.c.tenant == bindparam("tenant"),
-        execution.c.phase == "acting",
+        # Literal: a parameter would keep the index of what is under way from being used.
+        execution.c.phase == literal_column("'acting'"),
         execution.c.action_class == bindparam("action_class"),
         execution.c.tool == bindparam("tool"),
         action_proposal.c.tenant == execution.c.tenant,
@@ -176,6 +177,7 @@ def surroundings(
         facts_touched=standing.facts | _OUTWARD,
         dark_sources=(),
         evidence_editors=evidence_editors(connection, tenant, stored.incident_id) if standing.is_edited else (),
+        named_by=draft.named_by,
         groups=standing.groups,
         undoes=_undoes(connection, proposal, draft, now_us),
     )

@@ -136,6 +136,18 @@ def void_proposal(connection: Connection, stored: StoredProposal, reason: str) -
     return ended
 
 
+def void_unless_begun(connection: Connection, tenant: str, proposal_id: str, reason: str) -> list[Decision]:
+    """End a proposal that is not wanted any more, however far it has come, but for one that is being carried out.
+
+    At once, whatever its workflow does meanwhile: one that nobody has to be asked about waits for no signal. The
+    decision is for the caller to record. Raises `NotFoundError`.
+    """
+    stored = read_proposal(connection, tenant, proposal_id, lock=True)
+    if not stored.status.is_open or stored.status is ProposalStatus.EXECUTING:
+        return []
+    return [void_proposal(connection, stored, reason)]
+
+
 def open_approval(connection: Connection, stored: StoredProposal) -> OpenApproval:
     """The approval as it stands. Raises `RefusedError` where nobody is asked about the proposal."""
     return _approval(stored, _vote_rows(connection, stored))
@@ -154,7 +166,7 @@ def _approval(stored: StoredProposal, rows: Sequence[Row[Any]]) -> OpenApproval:
         requirement=requirement_from_json(terms.requirement_json),
         deadline_us=terms.deadline_us,
         votes=tuple(_vote_of(row, tuple(row.roles)) for row in rows),
-        voided=None if is_open else f"it is {stored.status}",
+        voided=None if is_open else f"the action is {stored.status} already",
     )
 
 

@@ -57,6 +57,8 @@ from watchfloor_workflows.investigation.records import (
 )
 from watchfloor_workflows.investigation.researching import AGENT, Opinion, is_open, may_ask
 from watchfloor_workflows.investigation.wanted import stopped_by
+from watchfloor_workflows.playbooks.picking import pick_playbooks
+from watchfloor_workflows.playbooks.shelf import FolderShelf
 from watchfloor_workflows.policy import PolicyFile
 from watchfloor_workflows.standing import last_entry_id, lock_incident, read_incident
 
@@ -126,6 +128,8 @@ class Investigator:
     tools: Mapping[str, PluggedTool] = field(default_factory=dict)
     """Reading tools of others, by name, for whoever is asked after the rules."""
     vouchers: Vouchers = field(default_factory=Vouchers)
+    shelf: FolderShelf | None = None
+    """The playbooks that may be picked for a report; None picks none."""
     """Endorsers of others, for the targets that a report recommends."""
 
     def run(self, stage: Stage, key: InvestigationKey) -> Progress:
@@ -278,6 +282,7 @@ class Investigator:
         policy = self.policy.current()
         # Before the transaction: an endorser may take its time, and the store waits for nobody's code.
         vouched = {} if joint.disagreements else self.vouchers.of(joint.report, view.evidence)
+        shelf = [] if joint.disagreements or self.shelf is None else self.shelf.usable()
         with self.store.write() as connection:
             held = lock_incident(connection, key.tenant, key.incident_id)
             ended_us = now_us()
@@ -298,7 +303,10 @@ class Investigator:
             drafts = (
                 []
                 if joint.disagreements
-                else respond_to_report(connection, held, policy, report, view.evidence, vouched)
+                else [
+                    *respond_to_report(connection, held, policy, report, view.evidence, vouched),
+                    *pick_playbooks(connection, held, policy, report, view.evidence, shelf),
+                ]
             )
             record_decisions(connection, key.tenant, [concluded, *drafts])
 

@@ -9,13 +9,16 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from watchfloor_core.alert import EntityRole, Integrity
+from watchfloor_core.addresses import is_outside
+from watchfloor_core.alert import EntityKind, EntityRole, Integrity
+from watchfloor_core.errors import RecordError
 from watchfloor_core.store.schema import detector, entity, observation, shape, shape_entity
 from watchfloor_guardrails.action import Labelled
 from watchfloor_guardrails.endorsement import endorse_by_corroboration
 from watchfloor_playbooks.extension import Binding, of_playbook
+from watchfloor_playbooks.part import Variable
 from watchfloor_playbooks.playbook import Playbook
-from watchfloor_playbooks.running.values import Held
+from watchfloor_playbooks.running.values import Held, checked
 
 MOST_SHOWN = 10
 
@@ -31,10 +34,13 @@ class Filling:
 
 
 def fill(connection: Connection, tenant: str, incident_id: str, playbook: Playbook) -> Filling:
-    """By the bindings of the playbook's extension. A variable that the incident says nothing of is in neither."""
+    """By the bindings of the playbook's extension, and only with what is of the variable's type. A variable that the
+    incident says nothing of is in neither."""
     values, choices = {}, {}
+    declared = playbook.head.playbook_variables
     for name, binding in of_playbook(playbook).bindings.items():
-        found = _candidates(connection, tenant, incident_id, binding)
+        candidates = _candidates(connection, tenant, incident_id, binding)
+        found = [one for one in candidates if _fits(name, declared[name], one[1])]
         if len(found) == 1:
             values[name] = found[0][1]
         elif found:
@@ -67,8 +73,24 @@ def _candidates(connection: Connection, tenant: str, incident_id: str, binding: 
     by_value: defaultdict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(statement):
         by_value[row.value].append(row)
-    ordered = sorted(by_value.items(), key=lambda one: (-sum(row.alerts for row in one[1]), one[0]))
+    # What is ours is rarely what is to be shut out; what most alerts name comes first.
+    ordered = sorted(
+        by_value.items(),
+        key=lambda one: (
+            binding.entity is EntityKind.IP and not is_outside(one[0]),
+            -sum(row.alerts for row in one[1]),
+            one[0],
+        ),
+    )
     return [(value, _held(value, rows)) for value, rows in ordered]
+
+
+def _fits(name: str, declared: Variable, held: Held) -> bool:
+    try:
+        checked(name, declared, held)
+    except RecordError:
+        return False
+    return True
 
 
 def _held(value: str, rows: list[Any]) -> Held:

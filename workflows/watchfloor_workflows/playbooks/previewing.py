@@ -70,6 +70,7 @@ def preview(
         facts=facts,
         purpose=action.purpose,
         max_level=action.max_level,
+        named_by=action.named_by,
     )
     stored = _unwritten(tenant, draft, now)
     limits = policy.in_force(tenant, action.action_class)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from watchfloor_core.canonical import JsonValue
 from watchfloor_core.clock import now_us
 from watchfloor_core.errors import NotFoundError
-from watchfloor_core.ledger.record import Decision
+from watchfloor_core.ledger.record import Decision, record_decisions
 from watchfloor_core.store.schema_playbook import playbook_outbox, playbook_run, playbook_work
 from watchfloor_core.telemetry.content import AttributeValue
 from watchfloor_core.telemetry.names import SpanAttribute, SpanName
@@ -126,15 +126,31 @@ def write_work(connection: Connection, tenant: str, run_id: str, number: int, va
     )
 
 
+def wait_instead(connection: Connection, tenant: str, run_id: str, old_id: str, fresh_id: str) -> None:
+    """Have a run wait for another proposal in the place of one, and count what that does among its own."""
+    connection.execute(
+        update(playbook_work)
+        .where(_WORK.tenant == tenant, _WORK.run_id == run_id, _WORK.proposal_id == old_id, _WORK.status == "open")
+        .values(proposal_id=fresh_id)
+    )
+
+
 def wake(connection: Connection, tenant: str, run_id: str) -> None:
     """Have the run's workflow look again, at least once; it is started where none runs."""
     connection.execute(insert(playbook_outbox).values(tenant=tenant, run_id=run_id, created_us=now_us()))
 
 
 def request_stop(connection: Connection, tenant: str, run_id: str, reason: str) -> None:
-    """Have a run stopped; one that has ended is left as it is."""
+    """Have a run stopped, or end one that is only picked; one that has ended is left as it is."""
     run = read_run(connection, tenant, run_id, lock=True)
-    if not run.status.is_over and run.stop_reason is None:
+    if run.status is RunStatus.PICKED:
+        # Nothing of it has begun, so there is no workflow that could end it.
+        body: dict[str, JsonValue] = {"stage": "ended", "outcome": RunStatus.STOPPED.value, "reason": reason}
+        told = entry_of_run(run, body, attributes={SpanAttribute.OUTCOME: RunStatus.STOPPED.value})
+        record_decisions(connection, tenant, [told])
+        values = {"status": RunStatus.STOPPED.value, "outcome": reason, "stop_reason": reason, "ended_us": now_us()}
+        write_run(connection, run, values)
+    elif not run.status.is_over and run.stop_reason is None:
         write_run(connection, run, {"stop_reason": reason})
         wake(connection, tenant, run_id)
 

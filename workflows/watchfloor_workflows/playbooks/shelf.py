@@ -1,4 +1,4 @@
-"""The playbooks that may be run here: those of the operator's folder.
+"""The playbooks that may be run here: those of the operator's folder, and those that come with Watchfloor.
 
 A file that cannot be read, or whose signature is wanted and does not hold, is not on the shelf, and why is told to
 whoever asks for it. Of two files with the same id the one that was modified last counts.
@@ -22,6 +22,7 @@ from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import approver_key
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.assertion import KeyKind
+from watchfloor_playbooks.library import library
 from watchfloor_playbooks.loading import MAX_BYTES, load
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.signature import TrustedKey, verify
@@ -30,7 +31,11 @@ from watchfloor_workflows.playbooks.starting import Shelved
 
 FOLDER: Final = "playbooks"
 """In the data directory, unless a setting names another place."""
+LIBRARY: Final = "library:"
+"""Before the name of one that comes with Watchfloor."""
 SUFFIXES: Final = (".json", ".yaml", ".yml")
+TESTS: Final = ".tests.yaml"
+"""Ends the name of a file of tests, which stands beside its playbook."""
 MOST_FILES: Final = 500
 _REGISTERED: Final = (
     select(approver_key.c.id, approver_key.c.principal, approver_key.c.public_key)
@@ -50,6 +55,11 @@ class OnShelf:
     problem: str | None = None
     """Why it cannot be run."""
 
+    @property
+    def name(self) -> str:
+        """By which it is called at the command line."""
+        return self.file.removeprefix(LIBRARY) if self.file.startswith(LIBRARY) else Path(self.file).stem
+
 
 class FolderShelf:
     """Reads the folder each time; a file that has not changed is not read again. Thread-safe."""
@@ -61,6 +71,11 @@ class FolderShelf:
         self._lock = Lock()
         self._read: dict[tuple[str, int, int, int], Playbook | str] = {}
 
+    @property
+    def folder(self) -> Path:
+        """Where the operator's are."""
+        return self._folder
+
     def find(self, playbook_id: str, version: str | None = None) -> Shelved:
         """See `Shelf.find`."""
         same = [one for one in self.all() if one.playbook is not None and one.playbook.id == playbook_id]
@@ -71,26 +86,58 @@ class FolderShelf:
             what = f"{quote_untrusted(playbook_id, 80)}{f' of {version}' if version else ''}"
             raise NotFoundError(f"no playbook {what} is loaded here{also}")
         latest = max(fits, key=lambda one: comparable_time(one.playbook.head.modified) or "" if one.playbook else "")
+        # One that is revoked says so of itself and of all that came before it.
+        if any(one.playbook.head.revoked and _is_later(one, latest) for one in same if one.playbook):
+            raise RefusedError("a later version of the playbook is revoked, and with it this one")
         if latest.problem is not None or latest.playbook is None:
             raise RefusedError(latest.problem or "it cannot be read")
         return Shelved(latest.playbook, latest.signers)
 
     def named(self, which: str) -> Shelved:
-        """By its id, or by its whole name where only one has it. Raises what `find` raises."""
-        known = {one.playbook.id: one.playbook.head.name for one in self.all() if one.playbook is not None}
-        ids = [playbook_id for playbook_id, name in known.items() if which in (playbook_id, name)]
+        """By its id, its file's name, or its whole name where only one has it. Raises what `find` raises."""
+        ids = list(
+            dict.fromkeys(
+                one.playbook.id
+                for one in self.all()
+                if one.playbook is not None and which in (one.playbook.id, one.playbook.head.name, one.name, one.file)
+            )
+        )
         if len(ids) > 1:
             raise ConfigurationError(f"{len(ids)} playbooks are called {quote_untrusted(which, 80)}; give the id")
         return self.find(ids[0] if ids else which)
 
     def all(self) -> list[OnShelf]:
-        """Every file of the folder, by name."""
+        """Every file of the folder by name, and then those that come with Watchfloor and of which none has the id."""
         trusted = keys_of_people(self._store)
-        return [self._looked_at(path, trusted) for path in self._files()]
+        own = [self._looked_at(path, trusted) for path in self._files()]
+        taken = {one.playbook.id for one in own if one.playbook is not None}
+        unsigned = "it comes with Watchfloor and is signed by nobody here; sign a copy"
+        problem = unsigned if self._wants_signature else None
+        return [
+            *own,
+            *(
+                OnShelf(f"{LIBRARY}{one.name}", one.playbook, problem=problem)
+                for one in library()
+                if one.playbook.id not in taken
+            ),
+        ]
+
+    def usable(self) -> list[Shelved]:
+        """Those that may be run, the latest of each."""
+        latest: dict[str, OnShelf] = {}
+        for one in self.all():
+            if one.playbook is not None and _is_later(one, latest.get(one.playbook.id)):
+                latest[one.playbook.id] = one
+        usable = [one for one in latest.values() if one.problem is None]
+        return [Shelved(one.playbook, one.signers) for one in usable if one.playbook is not None]
 
     def _files(self) -> Iterator[Path]:
         try:
-            found = sorted(path for path in self._folder.iterdir() if path.suffix.lower() in SUFFIXES)
+            found = sorted(
+                path
+                for path in self._folder.iterdir()
+                if path.suffix.lower() in SUFFIXES and not path.name.endswith(TESTS)
+            )
         except FileNotFoundError:
             return
         except OSError as error:
@@ -119,6 +166,8 @@ class FolderShelf:
             with self._lock:
                 if key in self._read:
                     return self._read[key]
+            if not path.is_file():
+                return f"{path.name} is no file"  # A pipe would be waited for.
             with path.open("rb") as file:
                 found: Playbook | str = load(file.read(MAX_BYTES + 1), path.name)
         except ConfigurationError as error:
@@ -130,6 +179,12 @@ class FolderShelf:
                 self._read.clear()
             self._read[key] = found
         return found
+
+
+def _is_later(one: OnShelf, than: OnShelf | None) -> bool:
+    if than is None or than.playbook is None or one.playbook is None:
+        return True
+    return (comparable_time(one.playbook.head.modified) or "") > (comparable_time(than.playbook.head.modified) or "")
 
 
 def keys_of_people(store: Store) -> list[TrustedKey]:

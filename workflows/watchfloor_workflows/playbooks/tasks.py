@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from watchfloor_core.alert import Integrity
 from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.errors import ConfigurationError, ConflictError, Problem, RecordError
 from watchfloor_core.ledger.record import record_decisions
@@ -65,8 +66,8 @@ def answer_task(connection: Connection, tenant: str, run_id: str, key: str, answ
     if work.kind != "manual":
         raise ConflictError(f"{key!r} of run {run_id!r} is no task for people")
     if work.status != "open" or run.status.is_over:
-        why = f"by {work.answered_by}" if work.answered_by else f"({work.outcome or run.status})"
-        raise ConflictError(f"task {key!r} of run {run_id!r} is not waited for any more {why}")
+        why = f"{work.answered_by} answered it" if work.answered_by else work.outcome or f"the run is {run.status}"
+        raise ConflictError(f"task {key!r} of run {run_id!r} is not waited for any more: {why}")
     filled = _filled(run, work, answer, person)
     outcome = answer.comment if answer.is_done else f"{person.name}: {answer.comment or 'it could not be done'}"
     values = {
@@ -105,6 +106,9 @@ def _filled(run: StoredRun, work: StoredWork, answer: Answer, person: Principal)
         if name not in work.answers:
             wanted = ", ".join(work.answers) or "none"
             problems.append(f"{quote_untrusted(name, 60)} is not asked for; it asks for {wanted}")
+        elif not text:
+            # Nothing is an answer, too: there was no such account.
+            filled[name] = Held(None, Integrity.HUMAN, f"person:{person.name}")
         elif len(text) > MAX_VALUE or "\0" in text:
             problems.append(f"{name} is longer than {MAX_VALUE:,} characters or holds a NUL")
         else:

@@ -40,9 +40,10 @@ from watchfloor_playbooks.running.work import (
     Turn,
     WorkEnded,
 )
-from watchfloor_workflows.authority.drafting import announce, prepare_action
+from watchfloor_workflows.authority.drafting import prepare_action
 from watchfloor_workflows.authority.incident_view import facts_of
 from watchfloor_workflows.authority.records import read_proposal
+from watchfloor_workflows.authority.voting import void_unless_begun
 from watchfloor_workflows.playbook_messages import RunRef, TurnResult
 from watchfloor_workflows.playbooks.records import (
     StoredRun,
@@ -62,6 +63,9 @@ from watchfloor_workflows.playbooks.undoing import start_undoing, turn_back
 
 MOST_SLICES: Final = 8
 """Of the machine's, in one turn; what is left goes on with the next."""
+MOST_BEGUN: Final = 200
+"""Pieces of work after which a turn, which is one transaction, begins no further slice, and leaves to the next turn
+that something could not be begun."""
 _BIND: Final = {ManualWork: "manual", ActionWork: "action", PlaybookWork: "playbook"}
 
 
@@ -72,7 +76,7 @@ def take_turn(store: Store, shelf: Shelf, ref: RunRef, after: int) -> TurnResult
     """
     with store.write() as connection:
         run = read_run(connection, ref.tenant, ref.run_id, lock=True)
-        if run.status.is_over:
+        if run.status is not RunStatus.RUNNING:
             return _result(connection, run, after, is_ready=False)
         if run.undoes_run is not None:
             turn_back(connection, run)
@@ -109,6 +113,8 @@ class _Turning:
         self._decisions: list[Decision] = []
         self._next = self._next_number()
         self._ended_rows: list[Mapping[str, Any]] = []
+        self._begun = 0
+        self._has_left_some = False
 
     def go(self) -> bool:
         """True where more is to be done at once."""
@@ -126,20 +132,20 @@ class _Turning:
         elif not machine.state.status.is_over:
             self._carry_out(machine.tick(self._now))
         for _ in range(MOST_SLICES):
-            if not machine.is_ready:
+            if not machine.is_ready or self._begun >= MOST_BEGUN:
                 break
             self._carry_out(machine.go_on(self._now))
         self._save()
-        return machine.is_ready and not machine.state.status.is_over
+        return (machine.is_ready or self._has_left_some) and not machine.state.status.is_over
 
     # --- What has ended ----------------------------------------------------------------------------------------------
 
     def _how_ended(self, work: StoredWork) -> WorkEnded | None:
         """None where it is still under way."""
-        if work.kind == "manual":
-            if work.status != "answered":
-                return None
+        if work.status == "answered":
             return WorkEnded(bool(work.is_done), work.outcome, work.filled)
+        if work.kind == "manual":
+            return None
         if work.proposal_id is not None:
             return self._how_action_ended(work, work.proposal_id)
         inner = read_run(self._connection, self._run.tenant, str(work.child_run))
@@ -182,8 +188,13 @@ class _Turning:
             for drop in turn.drops:
                 self._drop(drop)
             for begin in turn.begins:
+                self._begun += 1
                 problem = self._begin(begin)
-                if problem is not None:
+                if problem is not None and self._begun > MOST_BEGUN:
+                    # What fails at once, again and again, must not hold the store for as long as a loop lasts.
+                    self._keep(begin, {"status": "answered", "is_done": False, "outcome": problem, "answers": []})
+                    self._has_left_some = True
+                elif problem is not None:
                     turns.append(self._machine.ended(begin.key, WorkEnded(is_done=False, reason=problem), self._now))
 
     def _begin(self, begin: Begin) -> str | None:
@@ -212,6 +223,10 @@ class _Turning:
                 self._decisions.append(decision)
             case _:
                 assert_never(begin.work)
+        self._keep(begin, row)
+        return None
+
+    def _keep(self, begin: Begin, row: Mapping[str, object]) -> None:
         self._connection.execute(
             insert(playbook_work).values(
                 tenant=self._run.tenant,
@@ -220,14 +235,11 @@ class _Turning:
                 key=begin.key,
                 kind=_BIND[type(begin.work)],
                 step=begin.step,
-                status="open",
-                outcome="",
                 created_us=self._now,
-                **row,
+                **{"status": "open", "outcome": "", **row},
             )
         )
         self._next += 1
-        return None
 
     def _draft(self, action: ActionWork) -> tuple[str, Decision] | str:
         run, known = self._run, CATALOGUE.get(action.action_class)
@@ -250,6 +262,7 @@ class _Turning:
             purpose=action.purpose,
             run_id=run.id,
             max_level=action.max_level,
+            named_by=action.named_by,
         )
         try:
             return prepare_action(self._connection, run.tenant, draft, starts_itself=False)
@@ -279,9 +292,10 @@ class _Turning:
     def _drop(self, drop: Drop) -> None:
         """What is under way is told; what cannot be stopped any more stays in the record of the run."""
         work = read_work(self._connection, self._run.tenant, self._run.id, drop.key)
-        self._end_work(work.number, "dropped", WorkEnded(is_done=False, reason=drop.reason))
         if work.proposal_id is not None:
-            announce(self._connection, self._run.tenant, work.proposal_id, "void", f"its playbook: {drop.reason}")
+            reason = f"its playbook: {drop.reason}"
+            self._decisions += void_unless_begun(self._connection, self._run.tenant, work.proposal_id, reason)
+        self._end_work(work.number, "dropped", WorkEnded(is_done=False, reason=drop.reason))
         if work.child_run is not None:
             request_stop(self._connection, self._run.tenant, work.child_run, drop.reason)
 

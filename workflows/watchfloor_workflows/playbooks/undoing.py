@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sqlalchemy import Connection, func, insert, select
 
 from watchfloor_core.canonical import JsonValue
-from watchfloor_core.clock import now_us
+from watchfloor_core.clock import MICROSECONDS, now_us
 from watchfloor_core.errors import ConfigurationError, ConflictError, NotFoundError
 from watchfloor_core.ledger.record import Decision, record_decisions
 from watchfloor_core.store.schema_authority import action_proposal, execution, lease
@@ -24,8 +25,9 @@ from watchfloor_guardrails.draft import MAX_PURPOSE
 from watchfloor_guardrails.proposal import ProposalStatus, Proposer
 from watchfloor_playbooks.running.work import RunStatus
 from watchfloor_workflows.authority.drafting import prepare_action
-from watchfloor_workflows.authority.leases import undo_draft
+from watchfloor_workflows.authority.leases import undo_draft, undo_under_way
 from watchfloor_workflows.authority.records import StoredProposal, read_proposal
+from watchfloor_workflows.authority.voting import void_unless_begun
 from watchfloor_workflows.playbooks.records import (
     StoredRun,
     StoredWork,
@@ -38,6 +40,9 @@ from watchfloor_workflows.playbooks.records import (
     write_run,
     write_work,
 )
+
+_LOOK_AGAIN_US: Final = 2 * MICROSECONDS
+"""While something of the run is still being carried out, which nobody tells a run that takes it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +174,18 @@ def start_undoing(connection: Connection, run: StoredRun, proposer: Proposer, re
 
 def turn_back(connection: Connection, run: StoredRun) -> None:
     """One turn of a locked run that takes another one back: note how the latest undo ended, and begin the next."""
+    if run.stop_reason is None and _is_still_acting(connection, run.tenant, str(run.undoes_run)):
+        # What is being carried out just now is to be taken back too, and the latest comes first.
+        write_run(connection, run, {"wakes_us": now_us() + _LOOK_AGAIN_US})
+        return
     every = list_work(connection, run.tenant, run.id)
     decisions: list[Decision] = []
     for work in every:
+        if work.status == "open" and run.stop_reason is not None:
+            # One that others began goes on without this run.
+            reason = f"its playbook: {run.stop_reason}"
+            if read_proposal(connection, run.tenant, str(work.proposal_id)).draft.run_id == run.id:
+                decisions += void_unless_begun(connection, run.tenant, str(work.proposal_id), reason)
         if work.status == "open" and not _note_end(connection, run, work, decisions):
             record_decisions(connection, run.tenant, decisions)
             return  # One at a time: the next undo may rest on this one.
@@ -184,10 +198,34 @@ def turn_back(connection: Connection, run: StoredRun) -> None:
             break
         if _begin(connection, run, one, len(every), decisions):
             record_decisions(connection, run.tenant, decisions)
-            write_run(connection, run, {})
+            write_run(connection, run, {"wakes_us": None})
             return
         every = list_work(connection, run.tenant, run.id)
     _end(connection, run, every, decisions)
+
+
+def _is_still_acting(connection: Connection, tenant: str, run_id: str) -> bool:
+    """Whether the run, or one inside it, still goes on, or an action of theirs has not ended."""
+    inside = descendants(connection, tenant, run_id)
+    going_on = select(playbook_run.c.id).where(
+        playbook_run.c.tenant == tenant,
+        playbook_run.c.id.in_(inside),
+        playbook_run.c.status == RunStatus.RUNNING.value,
+    )
+    acting = (
+        select(playbook_work.c.proposal_id)
+        .join(
+            action_proposal,
+            (action_proposal.c.tenant == playbook_work.c.tenant)
+            & (action_proposal.c.id == playbook_work.c.proposal_id),
+        )
+        .where(
+            playbook_work.c.tenant == tenant,
+            playbook_work.c.run_id.in_(inside),
+            action_proposal.c.status.in_([one.value for one in ProposalStatus if one.is_open]),
+        )
+    )
+    return any(connection.execute(one.limit(1)).first() is not None for one in (going_on, acting))
 
 
 def _note_end(connection: Connection, run: StoredRun, work: StoredWork, decisions: list[Decision]) -> bool:
@@ -219,9 +257,11 @@ def _begin(connection: Connection, run: StoredRun, one: Done, number: int, decis
     try:
         stored = read_proposal(connection, run.tenant, one.proposal_id, lock=True)
         draft = undo_draft(connection, stored, run.proposer, f"playbook run {run.undoes_run} is taken back")
-        told = replace(draft, run_id=run.id)
-        row["proposal_id"], decision = prepare_action(connection, run.tenant, told, starts_itself=False)
-        decisions.append(told_as_of(decision, run, None))
+        row["proposal_id"] = undo_under_way(connection, stored)
+        if row["proposal_id"] is None:
+            told = replace(draft, run_id=run.id)
+            row["proposal_id"], decision = prepare_action(connection, run.tenant, told, starts_itself=False)
+            decisions.append(told_as_of(decision, run, None))
     except (ConfigurationError, NotFoundError) as error:
         row |= {"status": "ended", "outcome": str(error), "is_done": False, "ended_us": now_us()}
     connection.execute(

@@ -154,8 +154,9 @@ class PlaybookBench:
         incident_id: str = "inc-1",
         requester: str | None = "rita",
         signers: Sequence[str] = (),
+        is_due: bool = True,
     ) -> str:
-        """A run that is due; returns its id."""
+        """A run that is due, or else only picked; returns its id."""
         with self.actions.store.write() as connection:
             run_id, told = start_run(
                 connection,
@@ -165,6 +166,7 @@ class PlaybookBench:
                 given=given or {},
                 proposer=proposer_of(playbook, PrincipalKind.SERVICE, requester),
                 reason="a test wants it",
+                is_due=is_due,
             )
             record_decisions(connection, self.actions.tenant, [told])
         return run_id

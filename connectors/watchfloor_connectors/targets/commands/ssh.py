@@ -34,7 +34,7 @@ from watchfloor_connectors.targets.commands.hosts import Places, host_and_port, 
 from watchfloor_connectors.targets.commands.results import KEEP_DAYS, Outcome, Runs, ended, text_of
 from watchfloor_connectors.targets.files import absolute, read_small
 from watchfloor_connectors.targets.programs import PATH, run
-from watchfloor_connectors.targets.secret import SecretReference, read_secret
+from watchfloor_connectors.targets.secret import SecretReference, file_reference, read_secret
 from watchfloor_core.errors import NotFoundError
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.action import Action, Target
@@ -55,7 +55,8 @@ def _file(text: str) -> str:
 
 
 def _identity(text: str) -> str:
-    _file(text.removeprefix("file:"))
+    """A file, for the program reads it by itself."""
+    _file(file_reference(text).removeprefix("file:"))
     return text
 
 

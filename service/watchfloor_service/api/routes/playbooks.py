@@ -23,8 +23,10 @@ from watchfloor_service.api.http_json import JsonBody, StrictModel, json_answer
 from watchfloor_service.api.parts import parts_of
 from watchfloor_service.api.problems import ProblemError, ProblemKind
 from watchfloor_service.api.routes.tracing import traced
-from watchfloor_service.playbooks.asking import start, stop, take_back
+from watchfloor_service.playbooks.asking import start, start_picked, stop, take_back
 from watchfloor_service.playbooks.views import MAX_PAGE, list_runs, list_tasks, load_run, run_id_of
+from watchfloor_workflows.playbooks.records import read_run
+from watchfloor_workflows.playbooks.starting import loaded
 from watchfloor_workflows.playbooks.tasks import MAX_COMMENT, MAX_VALUE, Answer, answer_task
 
 router = APIRouter(prefix="/v1/playbooks")
@@ -59,6 +61,11 @@ class StartRequest(StrictModel):
     """Its ``modified``; none: the latest."""
     values: Values = Field(default_factory=dict)
     reason: Reason
+
+
+class FillRequest(StrictModel):
+    values: Values = Field(default_factory=dict)
+    """Beside or instead of what it was filled with."""
 
 
 class ReasonRequest(StrictModel):
@@ -137,6 +144,24 @@ def start_(caller: Asker, body: Annotated[StartRequest, Depends(JsonBody(StartRe
     shelved = parts.shelf.find(body.playbook_id, body.version)
     with traced(request, caller.tenant, caller.principal), _asking(), parts.store.write() as connection:
         run_id = start(connection, caller, body.incident_id, shelved, body.values, body.reason)
+    return json_answer(StartedView(run_id), 202)
+
+
+@runs_router.post("/{run_id}/start")
+def start_picked_(
+    caller: Person,
+    run_id: RunId,
+    body: Annotated[FillRequest, Depends(JsonBody(FillRequest))],
+    request: Request,
+) -> Response:
+    """Start a run that the response agent has picked and filled; 202. The caller approves nothing of it."""
+    parts = parts_of(request)
+    with parts.store.read() as connection:
+        picked = read_run(connection, caller.tenant, run_id)
+    # It may have been changed, withdrawn or revoked since, and a signature may be wanted by now.
+    shelved = parts.shelf.find(picked.playbook_id, loaded(picked.content).head.modified)
+    with traced(request, caller.tenant, caller.principal), _asking(), parts.store.write() as connection:
+        start_picked(connection, caller, run_id, shelved, body.values)
     return json_answer(StartedView(run_id), 202)
 
 

@@ -120,3 +120,12 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'open'"),
     )
     op.create_index("ix_playbook_work_proposal", "playbook_work", ["tenant", "proposal_id"], unique=False)
+    op.create_index("ix_execution_proposal", "execution", ["tenant", "proposal_id"], unique=False)
+    op.create_index(
+        "ix_execution_acting",
+        "execution",
+        ["tenant", "action_class"],
+        unique=False,
+        sqlite_where=sa.text("phase = 'acting'"),
+        postgresql_where=sa.text("phase = 'acting'"),
+    )
