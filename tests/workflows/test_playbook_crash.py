@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -37,6 +39,7 @@ pytestmark = pytest.mark.anyio
 FORKS = multiprocessing.get_context("forkserver")
 """Forks processes from one that has loaded everything and started nothing: loading takes longer than all the rest."""
 FORKS.set_forkserver_preload(["watchfloor_workflows.worker", "watchfloor_workflows.executor"])
+ADDRESS = "203.0.113.1"
 RITA = Principal("rita", PrincipalKind.PERSON)
 
 
@@ -186,38 +189,36 @@ def nothing_happened(made: Stage, runs: Mapping[str, Sequence[str]], effects: Se
     assert made.tenant_is_sound()
 
 
-async def a_worker_is_killed_in_each_part_of_a_step(server: DevServer, folder: Path, database: Path) -> None:
+async def a_worker_is_killed_in_a_step(moment: str, server: DevServer, folder: Path, database: Path) -> None:
     async with crewed(server, folder, database) as (made, crew):
-        moments = {"203.0.113.1": "writing", "203.0.113.2": "begun", "203.0.113.3": "ended"}
         executor = crew.start(crash_executor.main)
-        async with crew.dying_worker(*(f"{address}={moment}" for address, moment in moments.items())):
-            runs = [started(made, block(), address) for address in moments]
-            for run_id in runs:
-                await proposals(made, run_id, 1)
+        async with crew.dying_worker(f"{ADDRESS}={moment}"):
+            run_id = started(made, block(), ADDRESS)
+            await proposals(made, run_id, 1)
             # Between proposal and approval, both of them.
             await crew.kill(crew.processes[-1])
             await crew.kill(executor)
             crew.start(crash_executor.main)
-            await asyncio.gather(*(agree(made, run_id) for run_id in runs))
-            await asyncio.gather(*(over(made, run_id) for run_id in runs))
-        nothing_happened(made, dict.fromkeys(runs, ("block",)), [f"deny ip {address}" for address in moments])
-        assert made.listed() == list(moments)
+            await agree(made, run_id)
+            await over(made, run_id)
+        nothing_happened(made, {run_id: ["block"]}, [f"deny ip {ADDRESS}"])
+        assert made.listed() == [ADDRESS]
 
 
-async def a_worker_is_killed_while_it_takes_back(server: DevServer, folder: Path, database: Path) -> None:
+async def a_worker_is_killed_while_it_takes_back(moment: str, server: DevServer, folder: Path, database: Path) -> None:
     async with crewed(server, folder, database) as (made, crew):
-        once, twice = "203.0.113.1", "203.0.113.2"
         crew.start(crash_executor.main)
-        async with crew.dying_worker(f"{once}=undoing", f"{twice}=between"):
-            runs = started(made, block(), once), started(made, block_twice(), twice)
-            await asyncio.gather(*(agree(made, run_id) for run_id in runs), agree(made, runs[1], 2))
-            await asyncio.gather(*(over(made, run_id) for run_id in runs))
-            back = [taken_back(made, run_id) for run_id in runs]
-            await asyncio.gather(*(agree(made, run_id) for run_id in back), agree(made, back[1], 2))
-            await asyncio.gather(*(over(made, run_id) for run_id in back))
-        told = {runs[0]: ["block"], runs[1]: ["block another", "block"], back[0]: (), back[1]: ()}
-        effects = [f"{verb} ip {address}" for verb in ("deny", "allow") for address in (once, twice, "198.51.100.9")]
-        nothing_happened(made, told, effects)
+        async with crew.dying_worker(f"{ADDRESS}={moment}"):
+            run_id = started(made, block_twice(), ADDRESS)
+            await agree(made, run_id, 1)
+            await agree(made, run_id, 2)
+            await over(made, run_id)
+            back = taken_back(made, run_id)
+            await agree(made, back, 1)
+            await agree(made, back, 2)
+            await over(made, back)
+        effects = [f"{verb} ip {address}" for verb in ("deny", "allow") for address in (ADDRESS, "198.51.100.9")]
+        nothing_happened(made, {run_id: ["block another", "block"], back: ()}, effects)
         assert made.listed() == []
 
 
@@ -278,12 +279,11 @@ async def test_whatever_is_killed_a_playbook_ends_as_if_nothing_had_happened(
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     # Side by side, since each waits for Temporal to notice that somebody is silent.
     async with asyncio.TaskGroup() as stages:
-        for number, play in enumerate(
-            (
-                a_worker_is_killed_in_each_part_of_a_step,
-                a_worker_is_killed_while_it_takes_back,
-                an_executor_is_killed_around_an_effect,
-            )
-        ):
+        plays: tuple[Callable[[DevServer, Path, Path], Coroutine[Any, Any, None]], ...] = (
+            *(partial(a_worker_is_killed_in_a_step, moment) for moment in ("writing", "begun", "ended")),
+            *(partial(a_worker_is_killed_while_it_takes_back, moment) for moment in ("undoing", "between")),
+            an_executor_is_killed_around_an_effect,
+        )
+        for number, play in enumerate(plays):
             stages.create_task(play(temporal_server, tmp_path / f"stage-{number}", migrated_sqlite_file))
         stages.create_task(temporal_is_killed_while_people_are_asked(tmp_path / "server", migrated_sqlite_file))
