@@ -37,7 +37,14 @@ class Amazon(Vendor):
         self.denied: frozenset[str] = frozenset()
         """Actions that no policy allows, such as ``ec2:CreateTags``."""
         self._clients: dict[str, Any] = {}
+        self._vpc = ""
         self._moto = Client(DomainDispatcherApplication(create_backend_app))
+        self.reset()
+
+    def reset(self) -> None:
+        """As new, at the same place."""
+        self.asked.clear()
+        self.fault, self.is_lossy, self.denied, self._vpc = None, False, frozenset(), ""
         for service in ("ec2", "iam"):
             get_backend(service).reset()
 
@@ -74,8 +81,9 @@ class Amazon(Vendor):
 
     @property
     def vpc(self) -> str:
-        found: str = self.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
-        return found
+        if not self._vpc:
+            self._vpc = self.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+        return self._vpc
 
     def interfaces(self, instance: str) -> list[dict[str, Any]]:
         asked = [{"Name": "attachment.instance-id", "Values": [instance]}]

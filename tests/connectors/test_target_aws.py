@@ -36,11 +36,17 @@ Make = Callable[..., AmazonWebServices]
 WEAKER = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
-@pytest.fixture
-def amazon() -> Iterator[Amazon]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[Amazon]:
     vendor = Amazon()
     with served(vendor):
         yield vendor
+
+
+@pytest.fixture
+def amazon(running: Amazon) -> Amazon:
+    running.reset()
+    return running
 
 
 @pytest.fixture
@@ -326,19 +332,22 @@ def test_a_request_that_is_one_too_many_was_not_carried_out(
     ],
 )
 def test_each_permission_is_needed(
-    tool: AmazonWebServices, amazon: Amazon, permit_for: PermitFor, key: Key, permission: str, name: str, instance: str,
-    access_key: str, role: str,
+    tool: AmazonWebServices, amazon: Amazon, permit_for: PermitFor, key: Key, permission: str, name: str,
+    request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
-    value = {"contain instance": instance, "disable key": access_key, "deny role": role}[name]
+    fixture = {"contain instance": "instance", "disable key": "access_key", "deny role": "role"}[name]
+    value: str = request.getfixturevalue(fixture)
     amazon.denied = frozenset({permission})
     with pytest.raises(NotDoneError, match=f"status 403.*{permission}"):
         tool.act(permit_for(action(name, value), key("a")))
     amazon.denied = frozenset()
-    assert amazon.groups(instance) == [["admin", "web"]] * 2
-    assert (status_of(amazon, access_key), amazon.client("iam").list_role_policies(RoleName=role)["PolicyNames"]) == (
-        "Active",
-        [],
-    )
+    match fixture:
+        case "instance":
+            assert amazon.groups(value) == [["admin", "web"]] * 2
+        case "access_key":
+            assert status_of(amazon, value) == "Active"
+        case _:
+            assert amazon.client("iam").list_role_policies(RoleName=value)["PolicyNames"] == []
 
 
 def test_the_permissions_are_those_of_the_classes_that_it_may_do(tool: AmazonWebServices, slot: Slot) -> None:
