@@ -301,6 +301,7 @@ async def test_it_goes_on_where_it_was_when_worker_and_executor_come_back(bench:
         run_id = bench.start(block(), given={"__address__": ADDRESS})
         (work,) = await bench.until_work(run_id, 1, WAITING)
     async with bench.actions.workers():
+        await bench.until_asked(str(work.proposal_id))
         await bench.actions.vote(ANA, str(work.proposal_id))
         run = await bench.until_over(run_id)
 

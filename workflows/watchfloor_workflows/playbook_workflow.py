@@ -23,7 +23,7 @@ from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
 from watchfloor_playbooks.running.work import RunStatus
-from watchfloor_workflows import wire
+from watchfloor_workflows import search_attributes, wire
 from watchfloor_workflows.action_messages import RunActionInput
 from watchfloor_workflows.action_workflow import ActionWorkflow
 from watchfloor_workflows.playbook_messages import (
@@ -107,6 +107,7 @@ class PlaybookWorkflow:
                 RunActionInput(order.tenant, proposal_id, order.executor_queue),
                 id=wire.action_workflow_id(order.tenant, proposal_id),
                 parent_close_policy=ParentClosePolicy.ABANDON,
+                search_attributes=search_attributes.of_new_workflow(order.tenant),
             )
         except WorkflowAlreadyStartedError:
             workflow.logger.info("the workflow of proposal %s runs already", proposal_id)
@@ -119,6 +120,7 @@ class PlaybookWorkflow:
                 RunPlaybookInput(order.tenant, run_id, order.executor_queue),
                 id=wire.playbook_workflow_id(order.tenant, run_id),
                 parent_close_policy=ParentClosePolicy.ABANDON,
+                search_attributes=search_attributes.of_new_workflow(order.tenant),
             )
         except WorkflowAlreadyStartedError:
             workflow.logger.info("the workflow of run %s runs already", run_id)

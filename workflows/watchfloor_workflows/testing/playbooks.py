@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from sqlalchemy import select
+from temporalio.service import RPCError, RPCStatusCode
 
 from watchfloor_core.errors import NotFoundError
 from watchfloor_core.ledger.record import record_decisions
@@ -20,6 +21,7 @@ from watchfloor_playbooks.extension import EXTENSION
 from watchfloor_playbooks.loading import load
 from watchfloor_playbooks.playbook import Playbook
 from watchfloor_playbooks.running.values import Held
+from watchfloor_workflows import wire
 from watchfloor_workflows.authority.records import StoredProposal
 from watchfloor_workflows.playbooks.records import StoredRun, StoredWork, list_work, read_run
 from watchfloor_workflows.playbooks.relay import PlaybookRelay
@@ -208,6 +210,20 @@ class PlaybookBench:
                 if len(work) >= count and all(not statuses or one.status in statuses for one in proposals):
                     return work
                 await self._deliver()
+
+    async def until_asked(self, proposal_id: str) -> None:
+        """Until the workflow that waits for people runs: it starts a moment after the store says that it is due."""
+        handle = self.actions.client.get_workflow_handle(wire.approval_workflow_id(self.actions.tenant, proposal_id))
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await handle.describe()
+                except RPCError as error:
+                    if error.status is not RPCStatusCode.NOT_FOUND:
+                        raise
+                    await self._deliver()
+                else:
+                    return
 
     async def _deliver(self) -> None:
         await self.relay.drain()
