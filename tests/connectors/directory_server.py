@@ -170,6 +170,8 @@ def _configuration(home: Path, certificates: Certificates, size_limit: int | Non
         f'suffix "{BASE}"',
         f"directory {home / 'data'}",
         "maxsize 16777216",
+        # It lives as long as a test: nothing has to outlast a power cut.
+        "dbnosync",
         "overlay ppolicy",
         f'ppolicy_default "{POLICY}"',
         *([f"limits * size={size_limit}"] if size_limit else []),

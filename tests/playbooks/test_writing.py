@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.playbooks.books import IDENTITY, book, changed, data_of, step
@@ -34,6 +34,8 @@ def test_what_is_exchanged_is_the_same_the_second_time_and_says_the_same_the_fir
     assert json.loads(first) == content
 
 
+# To write, read and load it twice takes 0.05 s.
+@settings(max_examples=50)
 @given(VALUES, TEXT)
 def test_yaml_says_the_same_or_is_not_written(value: Any, name: str) -> None:
     content = changed("x_ours", to=value)
