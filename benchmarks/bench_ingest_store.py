@@ -16,6 +16,7 @@ import csv
 import gzip
 import runpy
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -150,6 +151,8 @@ def postgresql(url: str | None) -> Iterator[str]:
     if url is not None:
         yield url
         return
+    # What the tests have in common imports from its own package.
+    sys.path.insert(0, str(ROOT))
     tests = runpy.run_path(str(ROOT / "tests" / "conftest.py"))
     with tests["postgresql_server"]() as server:
         yield tests["database_url"](server, "postgres")

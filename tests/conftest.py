@@ -23,7 +23,6 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from tests.emptying import Emptying
 from watchfloor_core.store.engine import Store, open_store
 from watchfloor_core.store.migrate import migrate
 
@@ -127,6 +126,9 @@ class PostgresqlServer:
         self.create("template_watchfloor")
         migrate(database_url(server, "template_watchfloor"))
         with self._connected("template_watchfloor") as template:
+            # Here, as benchmarks load this module from elsewhere.
+            from tests.emptying import Emptying
+
             self._emptying = Emptying.of(template)
 
     def create(self, name: str, template: str = "template0") -> str:
