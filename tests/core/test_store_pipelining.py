@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext, suppress
 
+import psycopg
 import pytest
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -121,6 +122,29 @@ def test_a_transaction_whose_failure_was_caught_is_not_said_to_be_committed(pg_u
                 connection.execute(SEND, row("acme"))
             with suppress(IntegrityError), connection.begin_nested() if is_sent else nullcontext():
                 connection.execute(insert(cursor), row("acme"))
+
+    with pytest.raises(DBAPIError, match="transaction is aborted"):
+        swallow()
+    assert count(store) == 0
+    store.close()
+
+
+def test_a_failure_whose_answer_came_early_and_was_caught_fails_the_commit(pg_url: str) -> None:
+    """The driver takes answers as they come: the failure may be raised where the next statement is sent."""
+    store = open_store(pg_url)
+
+    def swallow() -> None:
+        with store.write() as connection:
+            connection.execute(SEND, row("acme"))
+            connection.execute(SEND, row("acme"))
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, PipelinedConnection)
+            # As the driver does by itself once the answers are there.
+            pipeline = driver._pipeline
+            assert pipeline is not None
+            with suppress(psycopg.errors.UniqueViolation):
+                pipeline.sync()
+            connection.execute(SEND, row("globex"))
 
     with pytest.raises(DBAPIError, match="transaction is aborted"):
         swallow()

@@ -20,6 +20,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
 from sqlalchemy.exc import DBAPIError
 
 _OPTION: Final = "watchfloor_is_unawaited"
+_ABORTED: Final = "the transaction is aborted by an earlier failure"
 UNAWAITED: Final[Mapping[str, Any]] = {_OPTION: True}
 
 
@@ -43,15 +44,18 @@ class PipelinedConnection(psycopg.Connection[Any]):
         try:
             stack.close()
         except psycopg.errors.PipelineAborted as error:
-            # What came after the failure was not run and says only that; the failure itself was raised before.
+            # What came after the failure was not run and says only that.
             cause = error.__context__
-            raise (cause if isinstance(cause, psycopg.Error) else error) from None
+            if isinstance(cause, psycopg.Error):
+                raise cause from None
+            # The failure itself was raised as soon as its answer was there, and whoever sent the statement caught it.
+            raise psycopg.errors.InFailedSqlTransaction(_ABORTED) from None
 
     def commit(self) -> None:
         if self._outstanding is None:
             if self.info.transaction_status is TransactionStatus.INERROR:
                 # The server would answer with a rollback, and that is no error to the driver.
-                raise psycopg.errors.InFailedSqlTransaction("the transaction is aborted by an earlier failure")
+                raise psycopg.errors.InFailedSqlTransaction(_ABORTED)
             super().commit()
             return
         # Sent with the rest, so that one answer is waited for. After a failed statement the server does not run it.

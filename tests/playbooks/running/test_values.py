@@ -202,9 +202,9 @@ def test_a_place_is_as_tainted_as_its_port_and_a_tool_is_named_by_the_playbook()
     command = ShellCommand(type="ssh", command="uptime")
     made: dict[str, Any] = {"place": place, "purpose": "", "max_level": None}
 
-    work = command_work(command, agent="shell", values=values, **made)
+    work = command_work(command, agent="shell", values=values, declared={}, **made)
     assert (work.target.value, work.target.is_tainted, work.named_by) == ("ssh://edge.example:22", True, ("ana",))
     fixed = {**values, "__port__": Held("22")}
-    assert not command_work(command, agent="shell", values=fixed, **made).target.is_tainted
+    assert not command_work(command, agent="shell", values=fixed, declared={}, **made).target.is_tainted
     with pytest.raises(RecordError, match="never taken from a variable"):
-        command_work(command, agent="__host__:value", values=values, **made)
+        command_work(command, agent="__host__:value", values=values, declared={}, **made)
