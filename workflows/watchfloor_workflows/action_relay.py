@@ -17,8 +17,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from watchfloor_core.clock import MICROSECONDS, now_us
-from watchfloor_core.errors import UnavailableError
+from watchfloor_core.clock import now_us
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import action_outbox
@@ -28,14 +27,12 @@ from watchfloor_workflows.action_workflow import ActionWorkflow
 from watchfloor_workflows.authority.overdue import overdue
 from watchfloor_workflows.authority.renewing import renew
 from watchfloor_workflows.policy import PolicyFile
+from watchfloor_workflows.relaying import relay_until
 
 logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE: Final = 200
 IDLE_S: Final = 0.5
-SWEEP_US: Final = 60 * MICROSECONDS
-"""How often it is looked for what stands still."""
-LONGEST_BACKOFF_S: Final = 15.0
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
 
@@ -51,21 +48,7 @@ class ActionRelay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until told to stop. A store or Temporal that is down is waited for."""
-        wait_s, swept_us = IDLE_S, now_us()
-        while not stop.is_set():
-            try:
-                await self.drain()
-                if now_us() - swept_us > SWEEP_US:
-                    swept_us = now_us()
-                    await self.sweep()
-                wait_s = IDLE_S
-            except (UnavailableError, RPCError) as error:
-                wait_s = min(LONGEST_BACKOFF_S, wait_s * 2)
-                logger.warning("proposals wait for delivery to Temporal, next try in %.1f s: %s", wait_s, error)
-            try:
-                await asyncio.wait_for(stop.wait(), wait_s)
-            except TimeoutError:
-                continue
+        await relay_until(stop, drain=self.drain, sweep=self.sweep, idle_s=IDLE_S, waiting="proposals")
 
     async def drain(self) -> int:
         """Deliver all that waits now; returns how many rows. Raises RPCError where Temporal does not take one."""

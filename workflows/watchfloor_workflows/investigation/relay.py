@@ -7,7 +7,6 @@ that runs already, and questions that are answered already, take no harm from th
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import timedelta
 from typing import Final
 
@@ -15,10 +14,8 @@ from sqlalchemy import or_, select, update
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 
-from watchfloor_core.clock import MICROSECONDS, now_us
-from watchfloor_core.errors import UnavailableError
+from watchfloor_core.clock import now_us
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema import incident
@@ -27,14 +24,10 @@ from watchfloor_workflows import search_attributes, wire
 from watchfloor_workflows.investigation.records import InvestigationKey, InvestigationStatus
 from watchfloor_workflows.investigation_messages import RunInvestigationInput
 from watchfloor_workflows.investigation_workflow import InvestigationWorkflow
-
-logger = logging.getLogger(__name__)
+from watchfloor_workflows.relaying import SWEEP_US, relay_until
 
 ROWS_AT_ONCE: Final = 50
 IDLE_S: Final = 0.5
-SWEEP_US: Final = 60 * MICROSECONDS
-"""How often it is looked for what stands still, and how long a start may be ago before it counts as that."""
-LONGEST_BACKOFF_S: Final = 15.0
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
 
@@ -48,21 +41,7 @@ class InvestigationRelay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop. A store or Temporal that is down is waited for."""
-        wait_s, swept_us = IDLE_S, now_us()
-        while not stop.is_set():
-            try:
-                await self.drain()
-                if now_us() - swept_us > SWEEP_US:
-                    swept_us = now_us()
-                    await self.sweep()
-                wait_s = IDLE_S
-            except (UnavailableError, RPCError) as error:
-                wait_s = min(LONGEST_BACKOFF_S, wait_s * 2)
-                logger.warning("investigations wait for Temporal, next try in %.1f s: %s", wait_s, error)
-            try:
-                await asyncio.wait_for(stop.wait(), wait_s)
-            except TimeoutError:
-                continue
+        await relay_until(stop, drain=self.drain, sweep=self.sweep, idle_s=IDLE_S, waiting="investigations")
 
     async def drain(self) -> int:
         """Start all that is due now; returns how many. Raises RPCError where Temporal does not take one."""

@@ -6,17 +6,14 @@ A row is marked after Temporal has taken it; waking twice does no harm, as the s
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import and_, or_, select, update
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import RPCError
 
-from watchfloor_core.clock import MICROSECONDS, now_us
-from watchfloor_core.errors import UnavailableError
+from watchfloor_core.clock import now_us
 from watchfloor_core.settings import Settings
 from watchfloor_core.store.engine import Store
 from watchfloor_core.store.schema_authority import action_proposal
@@ -28,14 +25,10 @@ from watchfloor_workflows.authority.announcing import Notices
 from watchfloor_workflows.playbook_messages import RunPlaybookInput
 from watchfloor_workflows.playbook_workflow import PlaybookWorkflow
 from watchfloor_workflows.playbooks.tasks import remind
-
-logger = logging.getLogger(__name__)
+from watchfloor_workflows.relaying import SWEEP_US, relay_until
 
 ROWS_AT_ONCE: Final = 200
 IDLE_S: Final = 0.25
-SWEEP_US: Final = 60 * MICROSECONDS
-"""How often it is looked for what stands still."""
-LONGEST_BACKOFF_S: Final = 15.0
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 _OPEN: Final = [status.value for status in ProposalStatus if status.is_open]
 
@@ -51,21 +44,7 @@ class PlaybookRelay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop. A store or Temporal that is down is waited for."""
-        wait_s, swept_us = IDLE_S, now_us()
-        while not stop.is_set():
-            try:
-                await self.drain()
-                if now_us() - swept_us > SWEEP_US:
-                    swept_us = now_us()
-                    await self.sweep()
-                wait_s = IDLE_S
-            except (UnavailableError, RPCError) as error:
-                wait_s = min(LONGEST_BACKOFF_S, wait_s * 2)
-                logger.warning("playbook runs wait for Temporal, next try in %.1f s: %s", wait_s, error)
-            try:
-                await asyncio.wait_for(stop.wait(), wait_s)
-            except TimeoutError:
-                continue
+        await relay_until(stop, drain=self.drain, sweep=self.sweep, idle_s=IDLE_S, waiting="playbook runs")
 
     async def drain(self) -> int:
         """Wake every run that something has been written for; returns how many. Raises RPCError."""
