@@ -188,7 +188,7 @@ def test_an_address_whose_loss_would_cut_off_the_defender_is_refused(
 @given(st.text(max_size=60) | st.ip_addresses().map(str) | st.from_regex(r"[0-9a-f:./%]{1,45}", fullmatch=True))
 def test_whatever_text_is_taken_is_the_text_of_one_address(value: str) -> None:
     try:
-        address = address_of(ip(value), ())
+        address = address_of(ip(value))
     except (BadTargetError, NeverError):
         return
     assert str(ip_address(value)) == value == str(address)

@@ -89,7 +89,7 @@ class ForgetsItsKey(Acme):
 
 class NeverGivesBack(Acme):
     def read_state(self, target: Target) -> TargetState:
-        refuse_never(address_of(target, ()), map(network_of, self.options.never))
+        refuse_never(address_of(target), map(network_of, self.options.never))
         return super().read_state(target)
 
 

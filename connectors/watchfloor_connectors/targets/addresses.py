@@ -18,8 +18,8 @@ _NO_SOURCE: Final = (ip_network("0.0.0.0/8"), ip_network("255.255.255.255/32"), 
 """No packet of somebody else comes from there (RFC 6890)."""
 
 
-def address_of(target: Target, never: Iterable[Network]) -> Address:
-    """The address. Raises `BadTargetError` for anything else, `NeverError` for one that may not be touched."""
+def address_of(target: Target) -> Address:
+    """The address. Raises `BadTargetError` for anything else, `NeverError` for one that no tool shuts out."""
     text = target.value
     if target.kind is not TargetKind.IP:
         raise BadTargetError(f"a target of kind {target.kind!r} is no IP address")
@@ -34,7 +34,6 @@ def address_of(target: Target, never: Iterable[Network]) -> Address:
     special = next((name for name in ("loopback", "multicast", "link_local") if getattr(address, f"is_{name}")), None)
     if special or address.is_unspecified or any(covers(network, address) for network in _NO_SOURCE):
         raise NeverError(f"{text} is {special or 'no source of packets'}: shutting it out harms only this network")
-    refuse_never(address, never)
     return address
 
 

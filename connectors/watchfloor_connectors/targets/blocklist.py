@@ -81,11 +81,11 @@ class Blocklist(ConfiguredTarget[BlocklistOptions]):
         return (f"write files in {self.file.parent}",)
 
     def read_state(self, target: Target) -> TargetState:
-        address = address_of(target, ())
+        address = address_of(target)
         return _state(self._allowed(address, self._listing(address)))
 
     def do(self, action: Action, key: str) -> None:
-        address = address_of(action.target, ())
+        address = address_of(action.target)
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with locked(self.file, self.options.timeout_s):
@@ -121,7 +121,7 @@ class Blocklist(ConfiguredTarget[BlocklistOptions]):
             return True
 
     def read_back(self, action: Action, key: str) -> ReadBack:
-        address = address_of(action.target, ())
+        address = address_of(action.target)
         found = self._listing(address)
         is_denied = bool(found.ours) or bool(found.others)
         if key in found.ours.values():

@@ -69,9 +69,9 @@ class EntraId(ConfiguredTarget[EntraOptions]):
         denied = f"grant the application {', '.join(self.least_privilege)}, with admin consent"
         token = application_token(options, options.graph_url)
         self._api = Api(slot.tool, options, f"{options.graph_url}/v1.0", token, denied=denied, clock=clock)
-        self._held = HeldAccounts(Notes(slot, options.state_dir, options.timeout_s))
         # Without itself it could not take anything back.
         self._never = frozenset({options.application, *(one.lower() for one in options.never)})
+        self._held = HeldAccounts(slot.tool, Notes(slot, options.state_dir, options.timeout_s), self._never)
 
     def privileges(self) -> tuple[str, ...]:
         return tuple(name for name, classes in _PERMISSIONS.items() if classes & self.action_classes)
@@ -81,7 +81,9 @@ class EntraId(ConfiguredTarget[EntraOptions]):
             if target.kind is TargetKind.APP:
                 return self._touchable_app(session, target).state
             user = self._touchable(session, target)
-            return _session_state(user) if target.kind is TargetKind.SESSION else self._held.state(user.account)
+            if target.kind is TargetKind.SESSION:
+                return _session_state(user.id, user.valid_from or "")
+            return self._held.state(user.account)
 
     def do(self, action: Action, key: str) -> None:
         with self._api.session() as session:
@@ -126,24 +128,20 @@ class EntraId(ConfiguredTarget[EntraOptions]):
         return ReadBack(back.effect, back.state, warned)
 
     def _sessions_found(self, session: Session, target: Target, key: str) -> ReadBack:
-        def look() -> tuple[_User, Effect]:
-            user = self._user(session, target)
-            return user, self._held.have_ended(user.account, key, user.valid_from or "")
-
-        user, effect = session.until(look, lambda found: found[1] is not Effect.UNKNOWN)
-        text = f"sign-ins of {user.id} count from {user.valid_from}; tokens for access that are out live on for minutes"
-        return ReadBack(effect, _session_state(user), text)
+        user = self._user(session, target)
+        effect, last = self._held.found_ended(
+            user.account, key, session, lambda: self._user(session, target).valid_from or ""
+        )
+        text = f"sign-ins of {user.id} count from {last}; tokens for access that are out live on for minutes"
+        return ReadBack(effect, _session_state(user.id, last), text)
 
     def _touchable(self, session: Session, target: Target) -> _User:
-        """Raises `NeverError` as well, but for an account that we hold: that can always be taken back."""
         user = self._user(session, target)
-        names = {target.value.lower(), user.name.lower(), user.id}
-        if names & self._never and self._held.holder(user.account) is None:
-            raise NeverError(f"the account {target.value!r} is never touched by {self.tool!r}")
+        self._held.check_touchable(user.account, target, user.name)
         return user
 
     def _touchable_app(self, session: Session, target: Target) -> App:
-        """The same for an application."""
+        """Raises `NeverError` as well, but for one that we hold: that can always be taken back."""
         app = self._app(session, target)
         if app.app_id in self._never and app.holder is None:
             raise NeverError(f"the application {app.app_id} is never touched by {self.tool!r}")
@@ -163,5 +161,5 @@ def _switch(session: Session, user: _User, *, is_on: bool) -> Callable[[], objec
     return lambda: session.change("PATCH", path_of("users", user.id), json={"accountEnabled": is_on})
 
 
-def _session_state(user: _User) -> TargetState:
-    return TargetState({"id": user.id, "valid_from": user.valid_from})
+def _session_state(user: str, last: str) -> TargetState:
+    return TargetState({"id": user, "valid_from": last or None})

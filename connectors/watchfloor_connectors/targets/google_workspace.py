@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from watchfloor_connectors.targets.base import ConfiguredTarget, NeverError, Slot
+from watchfloor_connectors.targets.base import ConfiguredTarget, Slot
 from watchfloor_connectors.targets.files import absolute
 from watchfloor_connectors.targets.google_login import delegated_token
 from watchfloor_connectors.targets.held_accounts import CLASSES, Account, HeldAccounts
@@ -32,7 +32,7 @@ from watchfloor_connectors.targets.notes import Notes
 from watchfloor_connectors.targets.secret import SecretReference
 from watchfloor_guardrails.action import Action, Target
 from watchfloor_guardrails.catalogue import TargetKind
-from watchfloor_guardrails.effect import Effect, ReadBack, TargetState
+from watchfloor_guardrails.effect import ReadBack, TargetState
 
 _ID: Final = re.compile(r"[0-9]{15,25}")
 _SIGNED_OUT: Final = "RESET_SIGNIN_COOKIES"
@@ -98,9 +98,9 @@ class GoogleWorkspace(ConfiguredTarget[GoogleWorkspaceOptions]):
         )
         token = delegated_token(options.service_account_key, options.administrator, scopes, options.login_url)
         self._api = Api(slot.tool, options, f"{options.api_url}/admin", token, denied=denied, clock=clock)
-        self._held = HeldAccounts(Notes(slot, options.state_dir, options.timeout_s))
-        # Without it nothing could be taken back.
-        self._never = frozenset({options.administrator.lower(), *(one.lower() for one in options.never)})
+        notes = Notes(slot, options.state_dir, options.timeout_s)
+        # Without the administrator nothing could be taken back.
+        self._held = HeldAccounts(slot.tool, notes, (options.administrator, *options.never))
 
     def privileges(self) -> tuple[str, ...]:
         writes = f"{_SCOPE}admin.directory.user"
@@ -134,21 +134,13 @@ class GoogleWorkspace(ConfiguredTarget[GoogleWorkspaceOptions]):
                     action.action_class, key, session, lambda: self._user(session, action.target).account
                 )
             user = self._user(session, action.target)
-
-            def look() -> tuple[Effect, str]:
-                last = _last_sign_out(session, user)
-                return self._held.have_ended(user.account, key, last), last
-
-            effect, last = session.until(look, lambda found: found[0] is not Effect.UNKNOWN)
+            effect, last = self._held.found_ended(user.account, key, session, lambda: _last_sign_out(session, user))
         text = f"the audit log has {last or 'none'} as the last {_SIGNED_OUT} of {user.id}; it can be minutes behind"
         return ReadBack(effect, _session_state(user, last), text)
 
     def _touchable(self, session: Session, target: Target) -> _User:
-        """Raises `NeverError` as well, but for an account that we hold: that can always be taken back."""
         user = self._user(session, target)
-        names = {target.value.lower(), user.id, user.primary_email.lower()}
-        if names & self._never and self._held.holder(user.account) is None:
-            raise NeverError(f"the account {target.value!r} is never touched by {self.tool!r}")
+        self._held.check_touchable(user.account, target, user.primary_email)
         return user
 
     @staticmethod

@@ -5,14 +5,15 @@ Ending sessions leaves nothing at an account either. What the provider last said
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from watchfloor_connectors.targets.base import NotReadyError
+from watchfloor_connectors.targets.base import NeverError, NotReadyError
 from watchfloor_connectors.targets.http_api import Session
 from watchfloor_connectors.targets.notes import Note, Notes
+from watchfloor_guardrails.action import Target
 from watchfloor_guardrails.effect import Effect, NotDoneError, ReadBack, TargetState
 
 CLASSES: Final = frozenset({"disable user", "enable user", "stop session"})
@@ -30,10 +31,20 @@ class Account:
 
 
 class HeldAccounts:
-    """What is done to accounts, whoever the provider is."""
+    """What one tool does to accounts, whoever the provider is."""
 
-    def __init__(self, notes: Notes) -> None:
+    def __init__(self, tool: str, notes: Notes, never: Iterable[str]) -> None:
+        """``never``: ids and names, in either case."""
+        self._tool = tool
         self._notes = notes
+        self._never = frozenset(one.lower() for one in never)
+
+    def check_touchable(self, account: Account, target: Target, *names: str) -> None:
+        """Raises `NeverError` where what was asked for, the id or one of ``names`` is one of ``never``, but not for
+        an account that we hold: that can always be taken back."""
+        told = {one.lower() for one in (target.value, account.id, *names)}
+        if told & self._never and self.holder(account) is None:
+            raise NeverError(f"the account {target.value!r} is never touched by {self._tool!r}")
 
     def holder(self, account: Account) -> str | None:
         """The key of the action that disabled it; None where it is not disabled, or was by another hand."""
@@ -106,7 +117,19 @@ class HeldAccounts:
                 self._notes.remove(_session(key))
                 raise
 
-    def have_ended(self, account: Account, key: str, last: str) -> Effect:
+    def found_ended(self, account: Account, key: str, session: Session, look: Callable[[], str]) -> tuple[Effect, str]:
+        """What reading back shows of ``stop session``, once the provider shows it, and what it said last.
+
+        ``look``: asks when sessions were last ended, as for ``last`` of `end_sessions`.
+        """
+
+        def seen() -> tuple[Effect, str]:
+            last = look()
+            return self._effect(account, key, last), last
+
+        return session.until(seen, lambda found: found[0] is not Effect.UNKNOWN)
+
+    def _effect(self, account: Account, key: str, last: str) -> Effect:
         """By what the provider says now. UNKNOWN where it was told to, and says nothing new yet."""
         note = self._notes.read(_session(key))
         if note is None or note.id != account.id:

@@ -77,11 +77,11 @@ class Nftables(ConfiguredTarget[NftablesOptions]):
         return (*needed, "CAP_SYS_ADMIN, to enter the network namespace") if self.options.netns else needed
 
     def read_state(self, target: Target) -> TargetState:
-        address = address_of(target, ())
+        address = address_of(target)
         return self._state(address, self._allowed(address, self._element(address)))
 
     def do(self, action: Action, key: str) -> None:
-        address = address_of(action.target, ())
+        address = address_of(action.target)
         try:
             found = self._allowed(address, self._element(address))
         except UnavailableError as error:
@@ -101,7 +101,7 @@ class Nftables(ConfiguredTarget[NftablesOptions]):
             self._change("delete", address, {"val": str(address)})
 
     def read_back(self, action: Action, key: str) -> ReadBack:
-        address = address_of(action.target, ())
+        address = address_of(action.target)
         found = self._element(address)
         is_applied = (found is not None) == (action.action_class == "deny ip")
         place = f"the set {self.options.family} {self.options.table} {self._set_name(address)}"

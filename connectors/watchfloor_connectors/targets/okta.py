@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, Field, RootModel
 
-from watchfloor_connectors.targets.base import ConfiguredTarget, NeverError, Slot
+from watchfloor_connectors.targets.base import ConfiguredTarget, Slot
 from watchfloor_connectors.targets.files import absolute
 from watchfloor_connectors.targets.held_accounts import CLASSES, Account, HeldAccounts
 from watchfloor_connectors.targets.http_api import (
@@ -32,7 +32,7 @@ from watchfloor_connectors.targets.notes import Notes
 from watchfloor_connectors.targets.secret import SecretReference
 from watchfloor_guardrails.action import Action, Target
 from watchfloor_guardrails.catalogue import TargetKind
-from watchfloor_guardrails.effect import Effect, ReadBack, TargetState
+from watchfloor_guardrails.effect import ReadBack, TargetState
 
 _ID: Final = re.compile(r"00u[0-9A-Za-z]{17}")
 _CLEARED: Final = "user.session.clear"
@@ -91,8 +91,7 @@ class Okta(ConfiguredTarget[OktaOptions]):
         denied = f"give the token's account a role with {', '.join(self.least_privilege)}"
         credentials = SecretHeader(options.api_token, before="SSWS ")
         self._api = Api(slot.tool, options, f"{options.org_url}/api/v1", credentials, denied=denied, clock=clock)
-        self._held = HeldAccounts(Notes(slot, options.state_dir, options.timeout_s))
-        self._never = frozenset(one.lower() for one in options.never)
+        self._held = HeldAccounts(slot.tool, Notes(slot, options.state_dir, options.timeout_s), options.never)
 
     def privileges(self) -> tuple[str, ...]:
         return tuple(name for name, classes in _PERMISSIONS.items() if classes & self.action_classes)
@@ -130,21 +129,13 @@ class Okta(ConfiguredTarget[OktaOptions]):
                     action.action_class, key, session, lambda: self._user(session, action.target).account
                 )
             user = self._user(session, action.target)
-
-            def look() -> tuple[Effect, str]:
-                last = _last_clearing(session, user)
-                return self._held.have_ended(user.account, key, last), last
-
-            effect, last = session.until(look, lambda found: found[0] is not Effect.UNKNOWN)
+            effect, last = self._held.found_ended(user.account, key, session, lambda: _last_clearing(session, user))
         text = f"Okta's System Log has {last or 'none'} as the last {_CLEARED} of {user.id} in 7 days"
         return ReadBack(effect, _session_state(user, last), text)
 
     def _touchable(self, session: Session, target: Target) -> _User:
-        """Raises `NeverError` as well, but for an account that we hold: that can always be taken back."""
         user = self._user(session, target)
-        names = {target.value.lower(), user.id.lower(), user.profile.login.lower()}
-        if names & self._never and self._held.holder(user.account) is None:
-            raise NeverError(f"the account {target.value!r} is never touched by {self.tool!r}")
+        self._held.check_touchable(user.account, target, user.profile.login)
         return user
 
     @staticmethod

@@ -16,8 +16,8 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, t
 
 from pydantic import Field
 
-from watchfloor_connectors.targets.addresses import Address, Network, address_of, covers, network_of
-from watchfloor_connectors.targets.base import MARK, ConfiguredTarget, NeverError, Slot
+from watchfloor_connectors.targets.addresses import Address, Network, address_of, network_of, refuse_never
+from watchfloor_connectors.targets.base import MARK, ConfiguredTarget, Slot
 from watchfloor_connectors.targets.blocklist import NetworkTexts
 from watchfloor_connectors.targets.http_answer import Answer
 from watchfloor_connectors.targets.http_api import (
@@ -83,12 +83,12 @@ class PaloAlto(ConfiguredTarget[PaloAltoOptions]):
         return ("XML API: User-ID Agent", "XML API: Operational Requests")
 
     def read_state(self, target: Target) -> TargetState:
-        address = address_of(target, ())
+        address = address_of(target)
         with self._api.session() as session:
             return self._state(self._allowed(address, self._registered(session, address)))
 
     def do(self, action: Action, key: str) -> None:
-        address = address_of(action.target, ())
+        address = address_of(action.target)
         with self._api.session() as session:
             found = self._allowed(address, self._registered(session, address))
             if action.action_class == "deny ip":
@@ -99,7 +99,7 @@ class PaloAlto(ConfiguredTarget[PaloAltoOptions]):
                 raise NotDoneError(f"{address} is not denied by Watchfloor; what others tagged stays")
 
     def read_back(self, action: Action, key: str) -> ReadBack:
-        address = address_of(action.target, ())
+        address = address_of(action.target)
         wanted = action.action_class == "deny ip"
         with self._api.session() as session:
             found = session.until(
@@ -123,9 +123,8 @@ class PaloAlto(ConfiguredTarget[PaloAltoOptions]):
 
     def _allowed(self, address: Address, found: _Registered) -> _Registered:
         """Raises `NeverError` for a protected address, unless it is held by us: that can always be taken back."""
-        for network in self._never:
-            if covers(network, address) and not (found.is_denied and found.keys):
-                raise NeverError(f"{address} is in {network}, which 'never' of this tool protects")
+        if not (found.is_denied and found.keys):
+            refuse_never(address, self._never)
         return found
 
     def _state(self, found: _Registered) -> TargetState:

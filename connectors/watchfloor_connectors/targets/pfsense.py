@@ -14,8 +14,8 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from watchfloor_connectors.targets.addresses import Address, Network, address_of, covers, network_of
-from watchfloor_connectors.targets.base import MARK, ConfiguredTarget, NeverError, Slot
+from watchfloor_connectors.targets.addresses import Address, Network, address_of, network_of, refuse_never
+from watchfloor_connectors.targets.base import MARK, ConfiguredTarget, Slot
 from watchfloor_connectors.targets.blocklist import NetworkTexts
 from watchfloor_connectors.targets.http_api import (
     RESTRICTING,
@@ -124,12 +124,12 @@ class Pfsense(ConfiguredTarget[PfsenseOptions]):
         )
 
     def read_state(self, target: Target) -> TargetState:
-        address = address_of(target, ())
+        address = address_of(target)
         with self._api.session() as session:
             return self._state(self._allowed(address, self._found(session, address)))
 
     def do(self, action: Action, key: str) -> None:
-        address = address_of(action.target, ())
+        address = address_of(action.target)
         with self._api.session() as session:
             found = self._allowed(address, self._found(session, address))
             if action.action_class == "deny ip":
@@ -146,7 +146,7 @@ class Pfsense(ConfiguredTarget[PfsenseOptions]):
             session.change("POST", "api/v2/firewall/apply", json={})
 
     def read_back(self, action: Action, key: str) -> ReadBack:
-        address = address_of(action.target, ())
+        address = address_of(action.target)
         wanted = action.action_class == "deny ip"
         with self._api.session() as session:
             seen = session.until(
@@ -180,9 +180,8 @@ class Pfsense(ConfiguredTarget[PfsenseOptions]):
 
     def _allowed(self, address: Address, found: _Found) -> _Found:
         """Raises `NeverError` for a protected address, unless it is held by us: that can always be taken back."""
-        for network in self._never:
-            if covers(network, address) and found.key is None:
-                raise NeverError(f"{address} is in {network}, which 'never' of this tool protects")
+        if found.key is None:
+            refuse_never(address, self._never)
         return found
 
     def _state(self, found: _Found) -> TargetState:

@@ -33,7 +33,7 @@ class Acme(ConfiguredTarget[AcmeOptions]):
         held = self._key(target)
         if held is None:
             # What was denied before it was protected can be allowed again all the same.
-            refuse_never(address_of(target, ()), map(network_of, self.options.never))
+            refuse_never(address_of(target), map(network_of, self.options.never))
         return TargetState({"denied_by": held})
 
     def do(self, action: Action, key: str) -> None:
@@ -57,7 +57,7 @@ class Acme(ConfiguredTarget[AcmeOptions]):
         return ReadBack(Effect.APPLIED if is_applied else Effect.NOT_APPLIED, TargetState({"denied_by": held}), text)
 
     def _file(self, target: Target) -> Path:
-        return self.options.folder / str(address_of(target, ()))
+        return self.options.folder / str(address_of(target))
 
     def _key(self, target: Target) -> str | None:
         try:
