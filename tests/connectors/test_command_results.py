@@ -54,12 +54,19 @@ def runs(slot: Slot) -> Runs:
 
 def test_an_error_that_leaves_it_open_is_kept_as_open(runs: Runs) -> None:
     def fails() -> Outcome:
-        raise OSError("the disk is gone")
+        raise OSError("token=s3cret was refused")
 
-    with pytest.raises(OSError, match="the disk is gone"):
+    def hangs() -> Outcome:
+        raise UnavailableError("the server does not answer")
+
+    with pytest.raises(OSError, match="s3cret"):
         runs.run("a" * 64, fails)
+    with pytest.raises(UnavailableError, match="does not answer"):
+        runs.run("c" * 64, hangs)
     back = runs.told("a" * 64, STATE)
-    assert (back.effect, back.text) == (Effect.UNKNOWN, "the disk is gone")
+    assert (back.effect, back.text) == (Effect.UNKNOWN, "it broke off with OSError")
+    assert "s3cret" not in "".join(one.read_text() for one in runs.folder.iterdir())
+    assert runs.told("c" * 64, STATE).text == "the server does not answer"
     with pytest.raises(UnavailableError, match="not known"):
         runs.run("b" * 64, lambda: Outcome(effect="unknown", text="what it did is not known"))
 

@@ -30,6 +30,9 @@ from watchfloor_guardrails.effect import MAX_OUTPUT, Effect, NotDoneError, ReadB
 from watchfloor_playbooks.template_numbers import fault_of
 from watchfloor_playbooks.templates import bash_arguments, powershell_arguments
 
+LONG = f"1{os.getpid()}"
+"""Seconds that something sleeps which is to be ended; by it this process tells its own from those of others."""
+
 HERE = Target(TargetKind.COMMAND, "local://tool")
 OPTIONS = SandboxOptions(timeout_s=8)
 Run = Callable[..., ReadBack]
@@ -199,18 +202,18 @@ def test_output_is_bounded_and_a_flood_does_no_harm(run: Run) -> None:
 
 @pytest.mark.usefixtures("has_sandbox")
 def test_what_takes_too_long_is_stopped_with_all_that_it_started(run: Run) -> None:
-    script = "(trap '' TERM HUP; exec setsid setpriv --pdeathsig clear sleep 7531) & exec setsid sleep 7531"
+    script = f"(trap '' TERM HUP; exec setsid setpriv --pdeathsig clear sleep {LONG}) & exec setsid sleep {LONG}"
     back = run(script, timeout_s=0.7)
     assert back.effect is Effect.UNKNOWN
     assert "at its time limit of 0.7 s" in back.text
-    assert processes("7531") == []
+    assert processes(LONG) == []
 
 
 @pytest.mark.usefixtures("has_sandbox")
 def test_what_a_script_leaves_running_ends_with_it(run: Run) -> None:
-    back = run("setsid setpriv --pdeathsig clear sleep 7532 & echo left")
+    back = run(f"setsid setpriv --pdeathsig clear sleep {LONG} & echo left")
     assert (back.effect, back.output) == (Effect.APPLIED, "left\n")
-    assert processes("7532") == []
+    assert processes(LONG) == []
 
 
 def processes(word: str) -> list[str]:
@@ -357,7 +360,7 @@ from watchfloor_guardrails.effect import _AUTHORITY, EffectPermit
 
 data, folder, key = sys.argv[1:]
 tool = Bash(Slot("tool", "default", Path(data)), SandboxOptions(timeout_s=8, folders=(folder,)))
-arguments = {"script": 'echo up >"$1"/pipe; exec setsid sleep 7533', "value.1": folder}
+arguments = {"script": 'echo up >"$1"/pipe; exec setsid sleep LONG', "value.1": folder}
 action = Action("start command", "tool", Target(TargetKind.COMMAND, "local://tool"), arguments)
 tool.act(EffectPermit(action, key, _AUTHORITY))
 """
@@ -370,7 +373,9 @@ def test_an_executor_that_is_killed_leaves_nothing_running_and_an_outcome_that_i
     os.mkfifo(shared / "pipe")
     os.chmod(shared / "pipe", 0o622)  # noqa: S103 - the script's user is to write to it
     pipe = os.open(shared / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    executor = subprocess.Popen([sys.executable, "-c", KILLED, str(slot.data_dir), str(shared), key("a")])
+    executor = subprocess.Popen(
+        [sys.executable, "-c", KILLED.replace("LONG", LONG), str(slot.data_dir), str(shared), key("a")]
+    )
     try:
         assert select.select([pipe], [], [], 30)[0], "the script has not begun"
         assert os.read(pipe, 10) == b"up\n"
@@ -382,7 +387,7 @@ def test_an_executor_that_is_killed_leaves_nothing_running_and_an_outcome_that_i
     action = Action("start command", "tool", HERE, {"script": "true"})
     back = tool.read_back(action, key("a"))
     assert (back.effect, "how it ended was not written down" in back.text) == (Effect.UNKNOWN, True)
-    wait_until_gone("7533")
+    wait_until_gone(LONG)
 
 
 def wait_until_gone(word: str) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from watchfloor_connectors.targets.base import Slot
 from watchfloor_connectors.targets.files import read_small, replace_in
-from watchfloor_core.errors import UnavailableError
+from watchfloor_core.errors import UnavailableError, WatchfloorError
 from watchfloor_core.untrusted import quote_untrusted
 from watchfloor_guardrails.effect import MAX_OUTPUT, Effect, NotDoneError, ReadBack, TargetState
 
@@ -66,7 +66,9 @@ class Runs:
             self._keep(key, Outcome(effect="not_applied", text=f"it was not started: {error}", began=False), started_s)
             raise
         except Exception as error:
-            self._keep(key, Outcome(effect="unknown", text=str(error) or type(error).__name__), started_s)
+            # Of what a library raises its class alone: its text can hold a credential, and this is shown to people.
+            text = str(error) if isinstance(error, WatchfloorError) else f"it broke off with {type(error).__name__}"
+            self._keep(key, Outcome(effect="unknown", text=text), started_s)
             raise
         self._keep(key, outcome, started_s)
         if outcome.effect == "unknown":
