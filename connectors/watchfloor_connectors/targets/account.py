@@ -86,7 +86,7 @@ class PosixAccount(ConfiguredTarget[AccountOptions]):
     revision: ClassVar[str] = "1"
     classes: ClassVar[frozenset[str]] = frozenset({"disable user", "enable user"})
     options_type = AccountOptions
-    restricting: ClassVar[frozenset[str]] = frozenset({"never", "timeout_s", "min_uid"})
+    restricting: ClassVar[frozenset[str]] = frozenset({"min_uid"})
 
     def __init__(self, slot: Slot, options: AccountOptions) -> None:
         self._etc = Path(options.prefix or "/") / "etc"

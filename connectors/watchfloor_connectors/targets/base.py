@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Generic, TypeVar, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from watchfloor_connectors.targets.pace import Pace
 from watchfloor_core.canonical import canonical
 from watchfloor_core.errors import NotFoundError, RecordError, RefusedError, UnavailableError
 from watchfloor_core.untrusted import escape_untrusted, quote_untrusted
@@ -52,6 +54,8 @@ class ToolOptions(BaseModel):
     """Targets that are never touched, as the kind spells them."""
     timeout_s: float = Field(default=5.0, gt=0, le=MAX_TIMEOUT_S)
     """So long may one step of a call take."""
+    acts_per_minute: int = Field(default=120, ge=1, le=6000)
+    """So many acts are begun in a minute at most, by one executor; one that is beyond is not begun."""
 
 
 OptionsT = TypeVar("OptionsT", bound=ToolOptions)
@@ -79,10 +83,14 @@ class ConfiguredTarget(ABC, Generic[OptionsT]):
     classes: ClassVar[frozenset[str]]
     """Every action class that the kind can do."""
     options_type: ClassVar[type[ToolOptions]]
-    restricting: ClassVar[frozenset[str]] = frozenset({"never", "timeout_s"})
-    """Options that say only what is not done: changing one does not make another tool of it."""
+    restricting: ClassVar[frozenset[str]] = frozenset()
+    """Options that say only what is not done, beside those of every tool: changing one does not make another tool of
+    it."""
     arguments: ClassVar[frozenset[str]] = frozenset()
     """Names of arguments beside the target that an action may have."""
+
+    now_s: ClassVar[Callable[[], float]] = staticmethod(time.monotonic)
+    """The clock of ``acts_per_minute``."""
 
     tool: str
     version: str
@@ -101,12 +109,13 @@ class ConfiguredTarget(ABC, Generic[OptionsT]):
         self.action_classes = self.classes if slot.action_classes is None else self.classes & slot.action_classes
         self.version = self.version_of(options)
         self.least_privilege = self.privileges()
+        self._pace = Pace(options.acts_per_minute, type(self).now_s)
 
     @classmethod
     def version_of(cls, options: ToolOptions) -> str:
         """The version of a tool with these options, without making one."""
         # What the options point at is part of how the action is done: another file or firewall is another tool pin.
-        told = canonical(options.model_dump(mode="json", exclude=set(cls.restricting)))
+        told = canonical(options.model_dump(mode="json", exclude=set(ToolOptions.model_fields) | cls.restricting))
         return f"{cls.revision}+{hashlib.sha256(told).hexdigest()[:16]}"
 
     @classmethod
@@ -151,6 +160,9 @@ class ConfiguredTarget(ABC, Generic[OptionsT]):
             raise
         except (NotFoundError, UnavailableError, RecordError, RefusedError, OSError) as error:
             raise NotDoneError(f"nothing was done, as the target cannot be looked at: {error}") from error
+        if not self._pace.allows():
+            most = self.options.acts_per_minute
+            raise NotReadyError(f"{self.tool!r} has begun its {most} acts of this minute; propose it again later")
         self.do_about(action, permit.key, permit.incident_id)
 
     def _check(self, action: Action, key: str) -> None:

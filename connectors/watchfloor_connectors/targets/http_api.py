@@ -14,7 +14,6 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Final, Protocol, TypeAlias, TypeVar
@@ -29,14 +28,14 @@ from watchfloor_connectors.targets.base import BadTargetError, NotReadyError, To
 from watchfloor_connectors.targets.files import absolute
 from watchfloor_connectors.targets.http_answer import Answer
 from watchfloor_connectors.targets.http_credentials import Credentials, Token
+from watchfloor_connectors.targets.pace import MINUTE_S, Pace
 from watchfloor_core.errors import NotFoundError, UnavailableError
 from watchfloor_guardrails.effect import NotDoneError
 
 MAX_ANSWER: Final = 1024 * 1024
 """Bytes of one answer."""
-RESTRICTING: Final = frozenset({"never", "timeout_s", "max_per_minute"})
-"""Options of `ApiOptions` that do not make another tool of one."""
-_MINUTE_S: Final = 60.0
+RESTRICTING: Final = frozenset({"max_per_minute"})
+"""Options of `ApiOptions` that do not make another tool of one, beside those of every tool."""
 _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
 
@@ -110,7 +109,7 @@ class Api:
         self.tool, self.options, self.base = tool, options, base
         self.credentials, self.denied, self.clock = credentials, denied, clock
         self._lock = threading.Lock()
-        self._sent_at_s: deque[float] = deque()
+        self._pace = Pace(options.max_per_minute, clock.now_s)
         self._tls: ssl.SSLContext | None = None
 
     @contextmanager
@@ -121,13 +120,8 @@ class Api:
 
     def count(self) -> None:
         """Raises `NotReadyError` where the minute's requests are used up."""
-        with self._lock:
-            now = self.clock.now_s()
-            while self._sent_at_s and self._sent_at_s[0] <= now - _MINUTE_S:
-                self._sent_at_s.popleft()
-            if len(self._sent_at_s) >= self.options.max_per_minute:
-                raise NotReadyError(f"{self.tool!r} has sent its {self.options.max_per_minute} requests of this minute")
-            self._sent_at_s.append(now)
+        if not self._pace.allows():
+            raise NotReadyError(f"{self.tool!r} has sent its {self.options.max_per_minute} requests of this minute")
 
     def _trusted(self) -> ssl.SSLContext:
         with self._lock:
@@ -330,4 +324,4 @@ def path_of(*segments: str) -> str:
 
 def _seconds(response: httpx.Response) -> float | None:
     text = response.headers.get("retry-after", "")
-    return min(float(text), _MINUTE_S) if text.isascii() and text.isdecimal() else None
+    return min(float(text), MINUTE_S) if text.isascii() and text.isdecimal() else None

@@ -80,7 +80,7 @@ class Quarantine(ConfiguredTarget[QuarantineOptions]):
     revision: ClassVar[str] = "1"
     classes: ClassVar[frozenset[str]] = frozenset({"contain file", "restore file"})
     options_type = QuarantineOptions
-    restricting: ClassVar[frozenset[str]] = frozenset({"never", "timeout_s", "roots", "max_bytes"})
+    restricting: ClassVar[frozenset[str]] = frozenset({"roots", "max_bytes"})
     arguments: ClassVar[frozenset[str]] = frozenset({"of"})
     """`restore file`: the key of the containment to end, where several files from one place are held."""
 

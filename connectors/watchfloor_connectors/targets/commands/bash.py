@@ -25,7 +25,7 @@ from watchfloor_playbooks.template_numbers import MAX_VALUES, TemplateError, fau
 from watchfloor_playbooks.templates import values_of
 
 VALUE_NAMES: Final = frozenset(f"value.{number}" for number in range(1, MAX_VALUES + 1))
-RESTRICTING: Final = frozenset({"never", "timeout_s", "memory_mb", "processes", "file_mb", "keep_days"})
+RESTRICTING: Final = frozenset({"memory_mb", "processes", "file_mb", "keep_days"})
 
 
 class Bash(ConfiguredTarget[SandboxOptions]):

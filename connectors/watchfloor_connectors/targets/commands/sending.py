@@ -25,7 +25,7 @@ from watchfloor_playbooks.template_http import HEADER_NAME
 
 MAX_ANSWER: Final = 64 * 1024
 """Bytes that are kept of an answer."""
-RESTRICTING: Final = frozenset({"never", "timeout_s", "networks", "keep_days"})
+RESTRICTING: Final = frozenset({"networks", "keep_days"})
 
 _RESERVED: Final = frozenset({
     "host", "content-length", "transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade", "expect",

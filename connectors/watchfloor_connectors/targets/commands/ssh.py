@@ -86,7 +86,7 @@ class Ssh(ConfiguredTarget[SshOptions]):
     revision: ClassVar[str] = "1"
     classes: ClassVar[frozenset[str]] = frozenset({"start command"})
     options_type = SshOptions
-    restricting: ClassVar[frozenset[str]] = frozenset({"never", "timeout_s", "hosts", "keep_days"})
+    restricting: ClassVar[frozenset[str]] = frozenset({"hosts", "keep_days"})
     arguments: ClassVar[frozenset[str]] = VALUE_NAMES | {"command"}
 
     def __init__(self, slot: Slot, options: SshOptions) -> None:
