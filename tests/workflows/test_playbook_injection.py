@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -66,8 +67,8 @@ class Place:
     """Where a value stands: a command, beside what the step needs for it."""
 
     command: Mapping[str, Any]
-    is_somewhere: bool = False
-    """It has a target with an address."""
+    address: Mapping[str, str] | None = None
+    """Of the target, where it has one."""
 
 
 def ours(action_class: str, target: str, **arguments: str) -> Place:
@@ -76,6 +77,16 @@ def ours(action_class: str, target: str, **arguments: str) -> Place:
 
 
 TEXT = "about __x__:value, and __x__:value"
+SOMEWHERE = {"ipv4": "192.0.2.1"}
+GET = {"type": "http-api", "command": "GET /v1/names HTTP/1.1"}
+SCAN = {"action": "scan", "target": {"device": {"hostname": "ws-1"}}}
+
+
+def openc2(content: Mapping[str, Any], address: Mapping[str, str]) -> Place:
+    encoded = base64.b64encode(json.dumps(content).encode()).decode()
+    return Place({"type": "openc2-http", "command": "POST /openc2 HTTP/1.1", "content_b64": encoded}, address)
+
+
 PLACES = {
     "target": ours("disable user", "__x__:value"),
     "part of a target": ours("contain file", "/srv/__x__:value"),
@@ -84,7 +95,7 @@ PLACES = {
     "task": Place({"type": "manual", "command": TEXT}),
     "bash": Place({"type": "bash", "command": "printf '%s' __x__:value \"at __x__:value\""}),
     "powershell": Place({"type": "powershell", "command": "Write-Output __x__:value"}),
-    "ssh": Place({"type": "ssh", "command": "printf '%s' __x__:value"}, is_somewhere=True),
+    "ssh": Place({"type": "ssh", "command": "printf '%s' __x__:value"}, address=SOMEWHERE),
     "http": Place(
         {
             "type": "http-api",
@@ -92,7 +103,7 @@ PLACES = {
             "headers": {"Content-Type": ["application/json"], "X-Case": ["__x__:value"]},
             "content": '{"name": "__x__:value"}',
         },
-        is_somewhere=True,
+        address=SOMEWHERE,
     ),
     "http content": Place(
         {
@@ -101,8 +112,18 @@ PLACES = {
             "headers": {"Content-Type": ["application/json"]},
             "content": '{"name": __x__:value}',
         },
-        is_somewhere=True,
+        address=SOMEWHERE,
     ),
+    "http url": Place(GET, {"url": "https://__x__:value"}),
+    "http part of a url": Place(GET, {"url": "https://__x__:value.edge.corp.example:8443/"}),
+    "http whole url": Place(GET, {"url": "__x__:value"}),
+    "http name": Place(GET, {"dname": "__x__:value"}),
+    "http part of a name": Place(GET, {"dname": "edge-__x__:value.corp.example"}),
+    "http address": Place(GET, {"ipv6": "__x__:value"}),
+    "ssh name": Place({"type": "ssh", "command": "uptime"}, {"dname": "__x__:value"}),
+    "openc2": openc2({"action": "deny", "target": {"domain_name": "__x__:value"}}, SOMEWHERE),
+    "openc2 name": openc2(SCAN, {"dname": "__x__:value"}),
+    "openc2 url": openc2(SCAN, {"url": "https://__x__:value.edge.corp.example"}),
 }
 BY_PLACE = pytest.mark.parametrize("place", list(PLACES))
 
@@ -111,10 +132,9 @@ def playbook_of(place: Place) -> Playbook:
     sketch = Sketch("Try").variable("__x__", external=True).variable("__other__", value=OTHER)
     target = step_id("net-address", "there")
     more: dict[str, Any] = {}
-    if place.is_somewhere:
-        sketch.more = {
-            "target_definitions": {target: {"type": "net-address", "name": "there", "address": {"ipv4": ["192.0.2.1"]}}}
-        }
+    if place.address is not None:
+        address = {name: [one] for name, one in place.address.items()}
+        sketch.more = {"target_definitions": {target: {"type": "net-address", "name": "there", "address": address}}}
         more["targets"] = [target]
     agent = step_id("individual", "agent")
     first = sketch.step(
@@ -144,7 +164,9 @@ def tried(playbook: Playbook, value: str) -> Tried:
 
 
 BOOKS = {name: playbook_of(place) for name, place in PLACES.items()}
-PLAIN = {name: tried(playbook, "plain").work[0] for name, playbook in BOOKS.items()}
+FITTING = {"http whole url": "https://plain"}
+"""What is no attack where the word alone is refused."""
+PLAIN = {name: tried(playbook, FITTING.get(name, "plain")).work[0] for name, playbook in BOOKS.items()}
 
 
 @BY_PLACE
@@ -161,9 +183,10 @@ def test_a_value_is_data_in_every_place_or_refused_there(place: str, value: str)
         assert len(found.refused) < 500
         return
     plain, (work,) = PLAIN[place], found.work
+    fitting = FITTING.get(place, "plain")
     match work, plain:
         case ManualWork(), ManualWork():
-            assert work.text.value == str(plain.text.value).replace("plain", value)
+            assert work.text.value == str(plain.text.value).replace(fitting, value)
             assert work.text.integrity is Integrity.EXTERNAL
         case ActionWork(), ActionWork():
             # What is done, by what, how long and why is the playbook's, whatever the value.
@@ -173,13 +196,41 @@ def test_a_value_is_data_in_every_place_or_refused_there(place: str, value: str)
             pairs = [(one, plain.arguments[name]) for name, one in work.arguments.items()]
             for one, other in [(work.target, plain.target), *pairs]:
                 # A command's text is the same for every value; whatever holds the value is told to be an attacker's.
-                assert one.value == str(other.value).replace("plain", value)
-                assert one.is_tainted == ("plain" in str(other.value))
+                assert one.value == str(other.value).replace(fitting, value)
+                assert one.is_tainted == (fitting in str(other.value))
             fixed = work.arguments.keys() & {"script", "command", "path", "content", "header.X-Case"}
             assert not any(work.arguments[name].is_tainted for name in fixed)
         case _:
             raise AssertionError(work)
     assert OTHER not in str(work) or OTHER in value
+
+
+ADDRESSES = [name for name, one in PLACES.items() if one.address is not None and "__x__" in str(one.address)]
+
+
+@pytest.mark.parametrize("place", ADDRESSES)
+@pytest.mark.parametrize("value", [
+    "proxy.corp.example:8443#", "proxy.corp.example/v1", "proxy.corp.example?", "proxy.corp.example\\", "me@proxy",
+    "a\r\nb", "a\nb", "a\tb", "a b", "%2f", "proxy.corp.example:8443/v1#", "\uff0fproxy", "pro\u200bxy", "pro\u202exy",
+    "\u0440roxy", "proxy\u3002corp", ".", "..", "-", "a..b", "[::1]:8443#", "fe80::1%eth0", "file://a", "$(reboot)", "",
+])  # fmt: skip
+def test_no_value_moves_a_command_to_another_place(place: str, value: str) -> None:
+    found = tried(BOOKS[place], value)
+    assert found.work == ()
+    assert escape_untrusted(found.refused) == found.refused != ""
+
+
+@pytest.mark.parametrize(("url", "place"), [
+    ("https://edge-1.corp.example", "https://edge-1.corp.example"), ("http://h:080/", "http://h:80"),
+    ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443"), ("https://192.0.2.7/", "https://192.0.2.7"),
+    ("https://win_10", "https://win_10"),
+    ("https://h:0", None), ("https://h:65536", None), ("https://h:", None), ("https://h/v1", None), ("ftp://h", None),
+    ("https://[::1", None), ("https://::1", None), (f"https://{'a' * 64}.example", None), ("https://", None),
+    (f"https://{'a.' * 126}ab", None),
+])  # fmt: skip
+def test_where_an_http_command_runs_is_a_host_and_a_port(url: str, place: str | None) -> None:
+    work = tried(BOOKS["http whole url"], url).work
+    assert [one.target.value for one in work if isinstance(one, ActionWork)] == ([] if place is None else [place])
 
 
 def choosing() -> Playbook:

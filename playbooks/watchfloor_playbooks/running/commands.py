@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address, ip_address
 from typing import Final
-from urllib.parse import urlsplit
 
 from watchfloor_core.errors import RecordError
 from watchfloor_core.incident import AutonomyLevel
@@ -43,6 +44,12 @@ _SCRIPTS: Final[Mapping[str, Callable[[str, Mapping[str, Value]], dict[str, str]
 _PLAIN: Final = frozenset({"bool", "integer", "long", "float"})
 _HOSTS: Final = ("dname", "ipv4", "ipv6")
 """Names of address types (network-address-type-ov) that say a host, the most telling first."""
+_LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+"""RFC 1123, and '_', which machines' names have though they should not."""
+_MAX_NAME: Final = 253
+_MAX_PORT: Final = 65_535
+_URL: Final = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]+))?/?")
 
 
 def command_work(
@@ -110,22 +117,45 @@ def _where(kind: str, tool: str, place: AgentTarget | None, values: Values) -> L
     address = place.address or {}
     if kind != "ssh" and (urls := address.get("url")):
         url = filled(str(urls[0]), values)
-        parts = urlsplit(str(url.value))
-        if parts.scheme not in ("https", "http") or not parts.netloc or parts.path not in ("", "/") or parts.query:
+        found = _URL.fullmatch(str(url.value))
+        if found is None:
             raise RecordError(f"{quote_untrusted(str(url.value), 80)} is no https://host[:port]")
-        return Labelled(f"{parts.scheme}://{parts.netloc}", url.integrity, url.endorsed_by)
+        shown = f"{found[1]}://{_host(found[2].strip('[]'))}{_port(found[3])}"
+        return Labelled(shown, url.integrity, url.endorsed_by)
     for name in _HOSTS:
-        if found := address.get(name):
-            host = filled(str(found[0]), values)
-            shown = f"[{host.value}]" if ":" in str(host.value) else str(host.value)
-            scheme = "ssh" if kind == "ssh" else "https"
+        if named := address.get(name):
+            host = filled(str(named[0]), values)
+            shown = f"{'ssh' if kind == 'ssh' else 'https'}://{_host(str(host.value))}"
             if not port:
-                return Labelled(f"{scheme}://{shown}", host.integrity, host.endorsed_by)
+                return Labelled(shown, host.integrity, host.endorsed_by)
             at = filled(port, values)
             # Whoever vouched for the host did not vouch for the port.
             vouched = host.endorsed_by if at.integrity is WRITTEN else None
-            return Labelled(f"{scheme}://{shown}:{at.value}", max(host.integrity, at.integrity), vouched)
+            return Labelled(f"{shown}{_port(str(at.value))}", max(host.integrity, at.integrity), vouched)
     raise RecordError(f"the target {quote_untrusted(place.name, 60)} has no address of a host")
+
+
+def _host(text: str) -> str:
+    """As it stands in an address. Raises `RecordError` for what is neither a host's name nor an IP address: whoever
+    writes a value would else move the rest of the address to where it does not count."""
+    if _NAME.fullmatch(text) and len(text) <= _MAX_NAME:
+        return text
+    try:
+        found = ip_address(text)
+    except ValueError:
+        found = None
+    # A scope (``fe80::1%eth0``) may hold any text.
+    if found is None or "%" in text:
+        raise RecordError(f"{quote_untrusted(text, 80)} is neither a host's name nor an IP address")
+    return f"[{found}]" if isinstance(found, IPv6Address) else str(found)
+
+
+def _port(text: str | None) -> str:
+    if not text:
+        return ""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) <= _MAX_PORT):
+        raise RecordError(f"{quote_untrusted(text, 40)} is no port, 1 to {_MAX_PORT}")
+    return f":{int(text)}"
 
 
 def _addresses(place: AgentTarget | None) -> list[str]:
